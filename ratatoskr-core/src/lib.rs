@@ -1,0 +1,15 @@
+//! The engine of the Ratatoskr message broker.
+
+pub mod batch;
+pub mod commit;
+pub mod config;
+pub mod limits;
+pub mod name;
+pub mod offset;
+pub mod producer;
+pub mod record;
+pub mod storage;
+mod storage_error;
+pub mod time;
+
+pub use bytes;

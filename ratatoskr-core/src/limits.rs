@@ -1,0 +1,36 @@
+//! Every bound that the engine enforces, by name. What a user may change, `BrokerConfig` carries.
+
+use std::time::Duration;
+
+/// A segment is sealed at this many bytes unless its topic says otherwise.
+pub const SEGMENT_BYTES_DEFAULT: u64 = 64 << 20;
+/// Smallest `segment_bytes`.
+pub const SEGMENT_BYTES_MIN: u64 = 4 << 10;
+/// Largest `segment_bytes`.
+pub const SEGMENT_BYTES_MAX: u64 = 1 << 30;
+/// Largest batch in bytes unless its topic says otherwise.
+pub const BATCH_BYTES_DEFAULT: u32 = 1 << 20;
+/// Smallest `batch_bytes_max`.
+pub const BATCH_BYTES_MIN: u32 = 1 << 10;
+/// Largest `batch_bytes_max`.
+pub const BATCH_BYTES_MAX: u32 = 64 << 20;
+/// Most headers a record may have.
+pub const HEADERS_MAX: usize = 1_000;
+/// Longest key of a record in bytes.
+pub const KEY_BYTES_MAX: usize = 64 << 10;
+/// Most bytes a batch may decompress to.
+pub const DECOMPRESSED_BYTES_MAX: usize = 64 << 20;
+/// Most times its compressed size that a batch may decompress to.
+pub const DECOMPRESSION_RATIO_MAX: usize = 1_000;
+/// Longest interval between syncs that `durability = interval(…)` takes.
+pub const DURABILITY_INTERVAL_MAX: Duration = Duration::from_hours(1);
+/// Most topics of a broker.
+pub const TOPICS_MAX: usize = 100_000;
+/// Most partitions of a topic.
+pub const PARTITIONS_PER_TOPIC_MAX: u32 = 10_000;
+/// Most partitions of a broker.
+pub const PARTITIONS_MAX: usize = 100_000;
+/// Most idempotent producers remembered a partition.
+pub const PRODUCERS_PER_PARTITION_MAX: usize = 10_000;
+/// Batches remembered a producer and partition, to answer a repeated one (Kafka's five).
+pub const PRODUCER_BATCHES_REMEMBERED: usize = 5;

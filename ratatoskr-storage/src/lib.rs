@@ -1,0 +1,3 @@
+//! Storage backends of the Ratatoskr message broker.
+
+pub mod io;
