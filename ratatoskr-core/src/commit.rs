@@ -46,6 +46,15 @@ pub struct Submission {
 /// Takes batches whose fate is decided. For each submission exactly one of the two is called, in
 /// the order of submission, from whichever thread commits; neither may wait.
 pub trait CommitSink: Send + Sync + fmt::Debug {
+    /// Whether batches submitted with this sink may still be committed. The committer asks right
+    /// before it writes a batch's frame, after every outcome of earlier batches was handed out; on
+    /// `false`, which is final, it does not write it and answers [`CommitError::Failed`].
+    ///
+    /// Offsets are assigned when a batch is submitted, so once one batch of a partition has failed,
+    /// those submitted behind it would leave a gap in the log. The engine then submits with a new
+    /// sink, and this answer keeps the old ones out.
+    fn accepts(&self) -> bool;
+
     /// The batch is durable. Append it to the partition and let readers see it.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 pub mod batch;
 pub mod commit;
 pub mod config;
+mod error;
 pub mod limits;
 pub mod name;
 pub mod offset;
@@ -13,3 +14,4 @@ mod storage_error;
 pub mod time;
 
 pub use bytes;
+pub use error::{Error, Outcome, Result};
