@@ -1,3 +1,10 @@
 //! Storage backends of the Ratatoskr message broker.
 
+mod clock;
 pub mod io;
+#[cfg(feature = "memory")]
+mod memory;
+
+pub use clock::SystemClock;
+#[cfg(feature = "memory")]
+pub use memory::MemoryStorage;
