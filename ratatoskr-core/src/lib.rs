@@ -9,6 +9,7 @@ pub mod name;
 pub mod offset;
 pub mod producer;
 pub mod record;
+pub mod routing;
 pub mod storage;
 mod storage_error;
 pub mod time;

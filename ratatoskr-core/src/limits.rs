@@ -22,6 +22,9 @@ pub const KEY_BYTES_MAX: usize = 64 << 10;
 pub const DECOMPRESSED_BYTES_MAX: usize = 64 << 20;
 /// Most times its compressed size that a batch may decompress to.
 pub const DECOMPRESSION_RATIO_MAX: usize = 1_000;
+/// Up to this many decompressed bytes the ratio is not looked at: a batch of equal records
+/// compresses better than any bomb, and this much harms nobody.
+pub const DECOMPRESSION_RATIO_FREE_BYTES: usize = 1 << 20;
 /// Longest interval between syncs that `durability = interval(…)` takes.
 pub const DURABILITY_INTERVAL_MAX: Duration = Duration::from_hours(1);
 /// Most topics of a broker.

@@ -30,7 +30,7 @@ pub(super) const CRC_COVER_START: usize = 21;
 
 const ATTRIBUTE_COMPRESSION: i16 = 0b111;
 const ATTRIBUTE_LOG_APPEND_TIME: i16 = 1 << 3;
-const ATTRIBUTE_TRANSACTIONAL: i16 = 1 << 4;
+pub(super) const ATTRIBUTE_TRANSACTIONAL: i16 = 1 << 4;
 const ATTRIBUTE_CONTROL: i16 = 1 << 5;
 
 /// A batch's header, decoded. Its `length` is kept as the number of bytes of the whole batch.
@@ -100,6 +100,12 @@ impl BatchHeader {
             record_count: i32::from_be_bytes(field(header, 57)),
         };
         decoded.codec()?;
+        if base_offset
+            .checked_add(decoded.last_offset_delta.into())
+            .is_none()
+        {
+            return Err(BatchError::InvalidBaseOffset(base_offset));
+        }
         // Compaction may leave fewer records than offsets, never more, and may leave none.
         if decoded.last_offset_delta < 0
             || decoded.record_count < 0

@@ -3,58 +3,27 @@
 //! A batch is *viewed*, not decoded: [`RecordBatch`] holds the decoded header and the producer's
 //! bytes after it, untouched. What the broker sets (base offset, leader epoch) is in the header.
 
+mod builder;
+mod compression;
+mod error;
 mod header;
+mod records;
+mod validate;
+mod varint;
+
+use std::iter::FusedIterator;
 
 use bytes::{BufMut, Bytes};
 
+pub use builder::BatchBuilder;
+pub use error::BatchError;
 pub use header::{BatchHeader, HEADER_BYTES};
+pub use records::{HeaderView, Headers, RecordLimits, RecordView, Records};
 
 use crate::{
     offset::{LeaderEpoch, Offset},
     time::Timestamp,
 };
-
-/// Why bytes are not a record batch.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum BatchError {
-    /// The bytes end too early.
-    #[error("batch is cut short: {needed} bytes needed, {have} there")]
-    Truncated {
-        /// Bytes that the batch should have.
-        needed: usize,
-        /// Bytes that there are.
-        have: usize,
-    },
-    /// Not message format v2.
-    #[error("message format {0} is not supported, only 2")]
-    UnsupportedMagic(i8),
-    /// The length field cannot be.
-    #[error("batch length {0} cannot be")]
-    InvalidLength(i32),
-    /// A base offset below zero, or not zero where a producer sends.
-    #[error("base offset {0} cannot be")]
-    InvalidBaseOffset(i64),
-    /// Count and offsets do not agree.
-    #[error("{count} records do not agree with a last offset delta of {last_offset_delta}")]
-    InvalidCount {
-        /// Records that the header names.
-        count: i32,
-        /// Last offset minus base offset, as the header has it.
-        last_offset_delta: i32,
-    },
-    /// The bytes are not those that were sent.
-    #[error("CRC-32C is {found:08x}, the batch says {expected:08x}")]
-    CrcMismatch {
-        /// As the header has it.
-        expected: u32,
-        /// As computed.
-        found: u32,
-    },
-    /// A codec nobody has defined.
-    #[error("compression codec {0} is unknown")]
-    UnknownCodec(i16),
-}
 
 /// One record batch: its header and the bytes of its (perhaps compressed) records.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,17 +36,25 @@ impl RecordBatch {
     /// Views the batch that `bytes` is: exactly one, with a right CRC.
     ///
     /// # Errors
-    /// [`BatchError`]; bytes after the batch are [`BatchError::InvalidLength`].
+    /// [`BatchError`]; bytes after the batch are [`BatchError::TrailingBytes`].
     pub fn parse(bytes: Bytes) -> Result<Self, BatchError> {
-        let mut rest = bytes;
-        let batch = Self::split_first(&mut rest)?;
-        if !rest.is_empty() {
-            let length =
-                i32::from_be_bytes(batch.header.encode()[8..12].try_into().unwrap_or_default());
-            return Err(BatchError::InvalidLength(length));
-        }
+        let batch = Self::view(bytes)?;
         batch.verify_crc()?;
         Ok(batch)
+    }
+
+    /// Views the batch that `bytes` is: exactly one. Does not check the CRC, which
+    /// [`validate_from_producer`](Self::validate_from_producer) does.
+    ///
+    /// # Errors
+    /// [`BatchError`]; bytes after the batch are [`BatchError::TrailingBytes`].
+    pub fn view(mut bytes: Bytes) -> Result<Self, BatchError> {
+        let batch = Self::split_first(&mut bytes)?;
+        if bytes.is_empty() {
+            Ok(batch)
+        } else {
+            Err(BatchError::TrailingBytes(bytes.len()))
+        }
     }
 
     /// Takes the first batch off `bytes`, which may hold more; does not check the CRC.
@@ -124,6 +101,16 @@ impl RecordBatch {
         &self.records
     }
 
+    /// Reads the records, decompressing them first where they are compressed. Does not check the CRC.
+    ///
+    /// # Errors
+    /// [`BatchError::CodecNotBuilt`], [`BatchError::Decompression`],
+    /// [`BatchError::DecompressedTooLarge`]; the iterator answers what is wrong with a record.
+    pub fn records(&self, limits: &RecordLimits) -> Result<Records, BatchError> {
+        let body = compression::decompress(self.header.codec()?, &self.records, limits)?;
+        Ok(Records::new(self.header, body, *limits))
+    }
+
     /// Bytes of the whole batch.
     pub const fn total_bytes(&self) -> usize {
         HEADER_BYTES + self.records.len()
@@ -154,3 +141,35 @@ impl RecordBatch {
         out.into()
     }
 }
+
+/// The batches that lie back to back in `bytes`, such as a slice that a partition was read into.
+/// Their CRCs are not checked. Ends after the first error.
+pub fn batches(bytes: Bytes) -> Batches {
+    Batches { rest: bytes }
+}
+
+/// See [`batches`].
+#[derive(Clone, Debug)]
+pub struct Batches {
+    rest: Bytes,
+}
+
+impl Iterator for Batches {
+    type Item = Result<RecordBatch, BatchError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let batch = RecordBatch::split_first(&mut self.rest);
+        if batch.is_err() {
+            self.rest.clear();
+        }
+        Some(batch)
+    }
+}
+
+impl FusedIterator for Batches {}
+
+#[cfg(test)]
+mod tests;
