@@ -1,0 +1,82 @@
+//! `cargo xtask ci`: everything a change must pass before it lands, the quickest checks first.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use crate::{
+    crashmodel, dependencies, features, kill9, lint,
+    process::{cargo, root, run as run_visibly},
+    rounds, test, tidy, workspace,
+};
+
+/// Disk states that the crash model visits.
+const CRASH_STATES: u64 = 20_000;
+/// Times the broker is killed.
+const KILLS: u64 = 50;
+
+type Step = fn() -> Result<()>;
+
+/// # Errors
+/// The first step that fails, by name.
+pub(crate) fn run() -> Result<()> {
+    let steps: [(&str, Step); 9] = [
+        ("tidy", tidy::run),
+        ("dependencies", dependencies::run),
+        ("lint", lint::run),
+        ("test", test::everything),
+        ("doc", doc),
+        ("examples", examples),
+        ("features", features::run),
+        ("crashmodel", crashmodel),
+        ("kill9", kill9),
+    ];
+    let mut times: Vec<(&str, Duration)> = Vec::new();
+    for (name, step) in steps {
+        println!("== {name}");
+        let start = Instant::now();
+        step().with_context(|| format!("step `{name}` (alone: `cargo xtask {name}`)"))?;
+        times.push((name, start.elapsed()));
+    }
+    println!("== passed");
+    for (name, time) in times {
+        println!("{name:>14} {:>7.1} s", time.as_secs_f64());
+    }
+    Ok(())
+}
+
+fn doc() -> Result<()> {
+    run_visibly(
+        cargo("doc --workspace --no-deps --all-features --locked")
+            .env("RUSTDOCFLAGS", "-D warnings"),
+    )
+}
+
+/// Runs every example program: it must end by itself, successfully.
+fn examples() -> Result<()> {
+    for package in workspace::packages()? {
+        for example in &package.examples {
+            run_visibly(&mut cargo(&format!(
+                "run --package {} --all-features --example {example}",
+                package.name
+            )))?;
+        }
+    }
+    Ok(())
+}
+
+fn crashmodel() -> Result<()> {
+    if !root().join("ratatoskr-storage/tests/crashmodel").exists() {
+        println!("SKIPPED: ratatoskr-storage has no crash model yet");
+        return Ok(());
+    }
+    crashmodel::run(&rounds::Options::rounds(CRASH_STATES))
+}
+
+fn kill9() -> Result<()> {
+    if !root().join("ratatoskr-server/tests/kill9").exists() {
+        println!("SKIPPED: ratatoskr-server has no kill test yet");
+        return Ok(());
+    }
+    kill9::run(&rounds::Options::rounds(KILLS))
+}
