@@ -13,6 +13,7 @@ pub mod routing;
 pub mod storage;
 mod storage_error;
 pub mod time;
+pub mod wire;
 
 pub use bytes;
 pub use error::{Error, Outcome, Result};

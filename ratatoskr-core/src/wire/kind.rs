@@ -1,0 +1,94 @@
+//! What a frame is: one byte, never reused.
+//!
+//! A request has a code below `0x80`; its response has the same code with the top bit set. Frames
+//! that nobody asked for (`goodbye`, `deliver`) have a code below `0x80` too and no response.
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $name:ident = $code:literal $text:literal),* $(,)?) => {
+        /// A kind of frame.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(u8)]
+        #[non_exhaustive]
+        pub enum Kind {
+            $($(#[$doc])* $name = $code),*
+        }
+
+        impl Kind {
+            /// Every kind, by ascending code.
+            pub const ALL: &'static [Self] = &[$(Self::$name),*];
+
+            /// The kind with this code; the bit that marks a response is not part of it.
+            pub const fn from_code(code: u8) -> Option<Self> {
+                match code {
+                    $($code => Some(Self::$name),)*
+                    _ => None,
+                }
+            }
+
+            /// The name that documents and logs use.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$name => $text),*
+                }
+            }
+        }
+    };
+}
+
+kinds! {
+    /// Opens a connection: versions offered, version picked.
+    Hello = 0x01 "hello",
+    /// Asks whether the peer is there.
+    Ping = 0x02 "ping",
+    /// The sender takes no further request on this connection.
+    Goodbye = 0x03 "goodbye",
+    /// Creates a topic.
+    CreateTopic = 0x10 "create topic",
+    /// Deletes a topic with its records.
+    DeleteTopic = 0x11 "delete topic",
+    /// Lists the topics.
+    ListTopics = 0x12 "list topics",
+    /// Describes one topic and its partitions.
+    DescribeTopic = 0x13 "describe topic",
+    /// Changes a topic's configuration.
+    AlterTopic = 0x14 "alter topic",
+    /// Gives a topic more partitions.
+    AddPartitions = 0x15 "add partitions",
+    /// Moves a partition's log start.
+    Trim = 0x16 "trim",
+    /// Appends a record batch.
+    Produce = 0x20 "produce",
+    /// Hands out a producer id.
+    NewProducer = 0x21 "new producer",
+    /// Reads batches, waiting for them if need be.
+    Fetch = 0x30 "fetch",
+    /// Finds an offset by place or time.
+    FindOffset = 0x31 "find offset",
+    /// Asks for batches to be pushed under credit.
+    Subscribe = 0x40 "subscribe",
+    /// Grants more credit to a subscription.
+    Credit = 0x41 "credit",
+    /// Batches of a subscription.
+    Deliver = 0x42 "deliver",
+    /// Ends a subscription.
+    Unsubscribe = 0x43 "unsubscribe",
+    /// Counters of the broker.
+    Stats = 0x50 "stats",
+    /// Something went wrong, with one request or with the connection.
+    Error = 0x7f "error",
+}
+
+/// The bit of a kind's byte that marks a response.
+pub(super) const RESPONSE: u8 = 0x80;
+
+impl Kind {
+    /// The code of a frame of this kind.
+    pub const fn code(self) -> u8 {
+        self as u8
+    }
+
+    /// The code of the response to a frame of this kind.
+    pub const fn response_code(self) -> u8 {
+        self.code() | RESPONSE
+    }
+}
