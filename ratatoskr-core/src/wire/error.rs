@@ -116,6 +116,8 @@ codes! {
     StorageFailed = 80 "storage_failed" false,
     /// The write-ahead log cannot be trusted: nothing is taken until a restart; texts: the failure.
     Fenced = 81 "fenced" false,
+    /// The storage is not at hand just now; the request was not carried out.
+    StorageUnavailable = 82 "storage_unavailable" true,
 }
 
 /// The body of an error frame, and of an error within a response.

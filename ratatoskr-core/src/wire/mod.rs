@@ -4,12 +4,14 @@
 //! frame.rs       header, length, CRC-32: bytes ⇄ Frame
 //! kind.rs        one byte a kind          error.rs       error codes
 //! hello.rs       versions, ping, goodbye  topics.rs      administration
+//! broker_error.rs  Error ⇄ error body
 //! produce.rs     batches in               fetch.rs       batches out, offsets
 //! subscribe.rs   batches pushed           stats.rs       counters
 //! ```
 //! Nothing here opens a socket: the server and the client move the bytes. A body is the
 //! MessagePack array of its struct's fields in their order; a version never changes a body.
 
+mod broker_error;
 mod durability;
 mod error;
 mod fetch;
@@ -26,6 +28,7 @@ mod topics;
 use bytes::BytesMut;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+pub use broker_error::RemoteError;
 pub use durability::WireDurability;
 pub use error::{ErrorBody, ErrorCode};
 pub use fetch::{Fetch, FetchPartition, Fetched, FetchedPartition, FindOffset, FoundOffset, Place};

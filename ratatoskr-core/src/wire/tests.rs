@@ -7,10 +7,13 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    config::{Durability, TopicConfig},
+    Error,
+    batch::BatchError,
+    config::{Durability, InvalidConfig, TopicConfig},
     name::{TopicId, TopicName},
     offset::{Bounds, LeaderEpoch, Offset, PartitionIndex},
-    producer::{ProducerEpoch, ProducerId},
+    producer::{ProducerEpoch, ProducerId, Sequence},
+    storage::{IoKind, StorageError},
     time::Timestamp,
 };
 
@@ -297,6 +300,90 @@ fn the_tables_of_kinds_and_errors() {
     for &code in ErrorCode::ALL {
         assert_eq!(ErrorCode::from_number(code as u16), Some(code));
     }
+}
+
+/// Each error of the broker that a caller branches on, as it comes out at the other end.
+#[test]
+fn the_brokers_errors_survive_the_journey() {
+    let producer = ProducerId::new(7);
+    let errors = [
+        Error::UnknownTopic(topic()),
+        Error::TopicExists(topic()),
+        Error::InternalTopic(topic()),
+        Error::UnknownPartition {
+            topic: topic(),
+            partition: PartitionIndex::new(9),
+        },
+        Error::OffsetOutOfRange {
+            requested: Offset::new(3),
+            bounds: bounds(),
+        },
+        Error::CorruptRecords {
+            from: Offset::new(1),
+            until: Offset::new(2),
+            detail: "CRC".into(),
+        },
+        Error::BatchTooLarge {
+            bytes: 9_000,
+            bytes_max: 1_024,
+        },
+        Error::InvalidConfig(InvalidConfig::new("retention_ms", "-1", "a duration")),
+        Error::Unsupported("compaction".into()),
+        Error::Overloaded { bytes_max: 1 << 20 },
+        Error::OutOfOrderSequence {
+            producer,
+            expected: Sequence::new(4),
+            found: Sequence::new(6),
+        },
+        Error::ProducerFenced {
+            producer,
+            current: ProducerEpoch::new(2),
+            found: ProducerEpoch::new(1),
+        },
+        Error::PartitionOffline {
+            topic: topic(),
+            partition: PartitionIndex::new(1),
+            reason: "disk".into(),
+        },
+        Error::OutcomeUnknown {
+            reason: "sync".into(),
+        },
+        Error::Fenced {
+            reason: "sync".into(),
+        },
+        Error::ShuttingDown,
+    ];
+    for error in errors {
+        let body = ErrorBody::from(&error);
+        assert_eq!(body.retryable, error.is_retryable(), "{error}");
+        let back = body.into_error().unwrap();
+        assert_eq!(format!("{back:?}"), format!("{error:?}"));
+    }
+    for kind in [IoKind::Full, IoKind::Unavailable, IoKind::Other] {
+        let error = Error::Storage(StorageError::Io {
+            kind,
+            operation: "append".into(),
+            source: std::sync::Arc::new(std::io::Error::other("disk")),
+        });
+        let back = ErrorBody::from(&error).into_error().unwrap();
+        assert_eq!(back.is_retryable(), error.is_retryable());
+        assert!(back.to_string().contains("append: disk"), "{back}");
+    }
+    let unreadable = ErrorBody::from(&Error::InvalidBatch(BatchError::Empty));
+    let back = unreadable.into_error().unwrap_err();
+    assert_eq!(back.code, Some(ErrorCode::InvalidBatch));
+    assert!(back.message.contains("batch has no records"), "{back}");
+}
+
+#[test]
+fn an_error_of_a_newer_or_careless_peer_keeps_its_sentence() {
+    let mut body = ErrorBody::new(ErrorCode::OffsetOutOfRange, "too far");
+    let back = body.clone().into_error().unwrap_err();
+    assert_eq!(back.message, "too far");
+    body.code = 60_000;
+    body.retryable = true;
+    let back = body.into_error().unwrap_err();
+    assert_eq!((back.code, back.retryable), (None, true));
 }
 
 fn ping_frame() -> BytesMut {
