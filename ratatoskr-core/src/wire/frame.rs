@@ -75,7 +75,7 @@ pub struct Frame {
     pub kind_code: u8,
     /// Chosen by who asks, echoed by who answers.
     pub correlation: u64,
-    /// MessagePack.
+    /// `MessagePack`.
     pub body: Bytes,
     /// Record batches, back to back.
     pub batches: Bytes,
@@ -95,11 +95,11 @@ impl Frame {
             buffer.reserve(total - buffer.len());
             return Ok(None);
         }
-        Self::parse(buffer.split_to(total).freeze()).map(Some)
+        Self::parse(&buffer.split_to(total).freeze()).map(Some)
     }
 
     /// Views the frame that `bytes` is, from its length field to its end.
-    fn parse(bytes: Bytes) -> Result<Self, FrameError> {
+    fn parse(bytes: &Bytes) -> Result<Self, FrameError> {
         let invalid = FrameError::InvalidLength {
             length: u32::try_from(bytes.len().saturating_sub(LENGTH_BYTES)).unwrap_or(u32::MAX),
         };
@@ -151,7 +151,7 @@ impl Frame {
     }
 }
 
-/// Decodes a body, which must be one MessagePack value and nothing after it.
+/// Decodes a body, which must be one `MessagePack` value and nothing after it.
 fn decode_body<T: DeserializeOwned>(body: &[u8]) -> Result<T, FrameError> {
     let mut rest = rmp_serde::Deserializer::new(body);
     rest.set_max_depth(BODY_DEPTH_MAX);

@@ -9,7 +9,7 @@
 //! subscribe.rs   batches pushed           stats.rs       counters
 //! ```
 //! Nothing here opens a socket: the server and the client move the bytes. A body is the
-//! MessagePack array of its struct's fields in their order; a version never changes a body.
+//! `MessagePack` array of its struct's fields in their order; a version never changes a body.
 
 mod broker_error;
 mod durability;

@@ -162,7 +162,7 @@ requests! {
     Trim -> Bounds,
 }
 
-/// A topic id as 16 MessagePack bytes, not as an array of numbers.
+/// A topic id as 16 `MessagePack` bytes, not as an array of numbers.
 mod topic_id {
     use serde::{Deserializer, Serializer, de::Error};
 

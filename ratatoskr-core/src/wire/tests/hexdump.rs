@@ -23,11 +23,11 @@ pub(super) fn frame(bytes: &[u8]) -> String {
             .iter()
             .fold(0u64, |sum, &byte| sum << 8 | u64::from(byte));
         let note = match name {
-            "kind" => kind(bytes[from]),
-            "crc32" => String::new(),
-            _ => value.to_string(),
+            "kind" => format!("kind {}", kind(bytes[from])),
+            "crc32" => name.into(),
+            _ => format!("{name} {value}"),
         };
-        line(&mut out, from, field, &format!("{name} {note}"));
+        line(&mut out, from, field, &note);
     }
     let body_length = u32::from_be_bytes(bytes[20..24].try_into().unwrap()) as usize;
     let body_end = FRAME_HEADER_BYTES + body_length;
@@ -64,11 +64,15 @@ fn block(out: &mut String, bytes: &[u8], from: usize, to: usize, name: &str) {
 }
 
 fn line(out: &mut String, at: usize, bytes: &[u8], note: &str) {
-    let hex: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    writeln!(out, "{at:04} {:<48}{note}", hex.join(" ")).unwrap();
+    writeln!(out, "{at:04} {:<48}{note}", hex(bytes, " ")).unwrap();
 }
 
-/// The body's MessagePack value in JSON's manner.
+fn hex(bytes: &[u8], between: &str) -> String {
+    let digits: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    digits.join(between)
+}
+
+/// The body's `MessagePack` value in JSON's manner.
 fn rmpv(body: &[u8]) -> String {
     let value: Value = rmp_serde::from_slice(body).unwrap();
     value.0
@@ -108,8 +112,7 @@ impl<'de> serde::de::Visitor<'de> for Printer {
     }
 
     fn visit_bytes<E>(self, v: &[u8]) -> Result<Value, E> {
-        let hex: String = v.iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Value(format!("h'{hex}'")))
+        Ok(Value(format!("h'{}'", hex(v, ""))))
     }
 
     fn visit_unit<E>(self) -> Result<Value, E> {
