@@ -60,6 +60,7 @@ impl FromStr for Durability {
 }
 
 /// How the engine compresses batches that it builds itself; producers' batches stay as they came.
+/// The values are the codes in a batch's attributes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Compression {
     /// Not at all.

@@ -158,7 +158,7 @@ impl BatchBuilder {
             return Err(BatchError::Empty);
         }
         let (codec, records) = compression::compress(self.compression, self.records)?;
-        let mut attributes = compression::code(codec);
+        let mut attributes = codec as i16;
         if self.transactional {
             attributes |= ATTRIBUTE_TRANSACTIONAL;
         }

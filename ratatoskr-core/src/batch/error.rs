@@ -48,9 +48,9 @@ pub enum BatchError {
     /// A codec that this build leaves out.
     #[error("compression {0} is not in this build (cargo feature `{0}` of ratatoskr-core)")]
     CodecNotBuilt(Compression),
-    /// The compressed bytes are not what their codec calls valid.
-    #[error("{codec} data cannot be read: {reason}")]
-    Decompression {
+    /// A codec gave up, most often since the compressed bytes are not what it calls valid.
+    #[error("{codec} gave up on the records: {reason}")]
+    Codec {
         /// The codec that the header names.
         codec: Compression,
         /// What the codec says.

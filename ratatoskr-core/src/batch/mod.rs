@@ -104,7 +104,7 @@ impl RecordBatch {
     /// Reads the records, decompressing them first where they are compressed. Does not check the CRC.
     ///
     /// # Errors
-    /// [`BatchError::CodecNotBuilt`], [`BatchError::Decompression`],
+    /// [`BatchError::CodecNotBuilt`], [`BatchError::Codec`],
     /// [`BatchError::DecompressedTooLarge`]; the iterator answers what is wrong with a record.
     pub fn records(&self, limits: &RecordLimits) -> Result<Records, BatchError> {
         let body = compression::decompress(self.header.codec()?, &self.records, limits)?;
