@@ -3,6 +3,8 @@
 pub mod batch;
 pub mod commit;
 pub mod config;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod error;
 pub mod limits;
 pub mod name;

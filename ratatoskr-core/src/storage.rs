@@ -134,7 +134,8 @@ pub trait Partition: Send + Sync + fmt::Debug {
     /// Appends whole batches. The engine calls it from one thread at a time, with base offsets
     /// already assigned: the first must be at or beyond the log end (beyond it only when a log is
     /// rebuilt), each next at or beyond the end of the one before. On return they can be read
-    /// through [`read`](Self::read); they are *not* yet durable. All or none are appended.
+    /// through [`read`](Self::read); they are *not* yet durable. All or none are appended. An empty
+    /// slice appends nothing and answers with the log end twice.
     ///
     /// # Errors
     /// [`StorageError::OutOfOrder`] where a base offset lies below the log end; nothing is appended.
