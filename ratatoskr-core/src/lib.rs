@@ -1,6 +1,7 @@
 //! The engine of the Ratatoskr message broker.
 
 pub mod batch;
+pub mod broker;
 pub mod commit;
 pub mod config;
 #[cfg(feature = "conformance")]
@@ -17,5 +18,6 @@ mod storage_error;
 pub mod time;
 pub mod wire;
 
+pub use broker::{Broker, BrokerConfig};
 pub use bytes;
 pub use error::{Error, Outcome, Result};

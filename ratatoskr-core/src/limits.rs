@@ -37,3 +37,7 @@ pub const PARTITIONS_MAX: usize = 100_000;
 pub const PRODUCERS_PER_PARTITION_MAX: usize = 10_000;
 /// Batches remembered a producer and partition, to answer a repeated one (Kafka's five).
 pub const PRODUCER_BATCHES_REMEMBERED: usize = 5;
+/// Bytes of sends in flight that a broker takes unless it is configured otherwise.
+pub const IN_FLIGHT_BYTES_MAX: usize = 256 << 20;
+/// An idempotent producer that is silent for this long may be forgotten.
+pub const PRODUCER_EXPIRY: Duration = Duration::from_hours(24);

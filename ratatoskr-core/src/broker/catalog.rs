@@ -1,0 +1,48 @@
+//! Which topics there are. Looking one up takes a read lock; only administration writes.
+
+use std::{collections::HashMap, sync::Arc};
+
+use crate::{broker::topic::TopicState, error::Error, name::TopicName};
+
+#[derive(Debug, Default)]
+pub(super) struct Catalog {
+    topics: HashMap<TopicName, Arc<TopicState>>,
+}
+
+impl Catalog {
+    /// # Errors
+    /// [`Error::UnknownTopic`].
+    pub(super) fn topic(&self, name: &TopicName) -> Result<Arc<TopicState>, Error> {
+        self.topics
+            .get(name)
+            .cloned()
+            .ok_or_else(|| Error::UnknownTopic(name.clone()))
+    }
+
+    pub(super) fn insert(&mut self, topic: Arc<TopicState>) {
+        self.topics.insert(topic.name().clone(), topic);
+    }
+
+    pub(super) fn remove(&mut self, name: &TopicName) {
+        self.topics.remove(name);
+    }
+
+    /// Every topic, in the order of their names.
+    pub(super) fn all(&self) -> Vec<Arc<TopicState>> {
+        let mut topics: Vec<_> = self.topics.values().cloned().collect();
+        topics.sort_unstable_by(|a, b| a.name().cmp(b.name()));
+        topics
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.topics.len()
+    }
+
+    /// Partitions of all topics together.
+    pub(super) fn partition_count(&self) -> usize {
+        self.topics
+            .values()
+            .map(|topic| topic.partition_count() as usize)
+            .sum()
+    }
+}

@@ -1,0 +1,73 @@
+//! The broker: topics and their partitions, sending, reading, and what keeps them running.
+//!
+//! Every door (in process, native, Kafka, HTTP) calls the same [`Broker`]. What it promises does not
+//! depend on the door.
+
+mod admin;
+mod builder;
+mod catalog;
+mod config;
+mod context;
+mod fetch;
+mod in_flight;
+mod offsets;
+mod partition;
+mod problems;
+mod produce;
+mod producers;
+mod publish;
+mod shutdown;
+mod stats;
+mod supervision;
+mod topic;
+mod waiters;
+
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+
+pub use admin::{NewTopic, PartitionDescription, TopicDescription};
+pub use builder::BrokerBuilder;
+pub use config::BrokerConfig;
+pub use fetch::{FetchPartition, FetchRequest, FetchResponse, Fetched, FetchedPartition};
+pub use offsets::OffsetSpec;
+pub use partition::PartitionState;
+pub use problems::{Problem, ProblemScope};
+pub use produce::{PendingProduce, Produced, ProducerIdentity};
+pub use shutdown::ShutdownReport;
+pub use stats::{BrokerStats, Throughput};
+
+use crate::{error::Error, name::TopicName, storage::Storage, time::Clock};
+
+/// A handle to the broker; clones are the same broker.
+#[derive(Clone, Debug)]
+pub struct Broker {
+    shared: Arc<Shared>,
+}
+
+/// What all handles share.
+#[derive(Debug)]
+struct Shared {
+    storage: Arc<dyn Storage>,
+    context: Arc<context::Context>,
+    catalog: RwLock<catalog::Catalog>,
+    /// Changes of the catalog are made one after another.
+    admin: tokio::sync::Mutex<()>,
+}
+
+impl Broker {
+    /// A broker over `storage`, to be opened. Time comes from `clock` alone.
+    pub fn builder(storage: Arc<dyn Storage>, clock: Arc<dyn Clock>) -> BrokerBuilder {
+        BrokerBuilder::new(storage, clock)
+    }
+
+    fn topic(&self, name: &TopicName) -> Result<Arc<topic::TopicState>, Error> {
+        self.shared.catalog.read().topic(name)
+    }
+
+    /// Every partition of every topic.
+    fn cells(&self) -> Vec<Arc<partition::PartitionCell>> {
+        let topics = self.shared.catalog.read().all();
+        topics.iter().flat_map(|topic| topic.partitions()).collect()
+    }
+}

@@ -1,0 +1,201 @@
+//! Sending a batch to a partition: for doors, which hand over what producers sent.
+
+use tokio::sync::oneshot;
+
+use crate::{
+    batch::RecordBatch,
+    broker::{Broker, partition::Settled, topic::TopicState},
+    commit::Ticket,
+    config::{Durability, TimestampType},
+    error::Error,
+    name::TopicName,
+    offset::{Offset, PartitionIndex},
+    producer::{ProducerEpoch, ProducerId},
+    time::Timestamp,
+};
+
+/// Where a batch went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Produced {
+    /// The partition.
+    pub partition: PartitionIndex,
+    /// Offset of the batch's first record.
+    pub base_offset: Offset,
+    /// The records' time, where the topic stamps them with the broker's.
+    pub log_append_time: Option<Timestamp>,
+    /// What the acknowledgement promises.
+    pub durability: Durability,
+    /// Whether the batch was there already: an idempotent producer sent it again.
+    pub duplicate: bool,
+}
+
+/// A batch that has been taken, and whose end can be waited for.
+///
+/// Dropping it abandons the wait, not the batch.
+#[derive(Debug)]
+#[must_use = "only its wait tells whether the batch was appended"]
+pub struct PendingProduce(State);
+
+#[derive(Debug)]
+enum State {
+    Done(Produced),
+    Committing(Ticket, Produced),
+    Answered(oneshot::Receiver<Settled>, Produced),
+    Held(oneshot::Receiver<Result<PendingProduce, Error>>),
+}
+
+impl PendingProduce {
+    pub(super) const fn done(produced: Produced) -> Self {
+        Self(State::Done(produced))
+    }
+
+    pub(super) const fn committing(ticket: Ticket, produced: Produced) -> Self {
+        Self(State::Committing(ticket, produced))
+    }
+
+    pub(super) const fn answered(answer: oneshot::Receiver<Settled>, produced: Produced) -> Self {
+        Self(State::Answered(answer, produced))
+    }
+
+    pub(super) const fn held(held: oneshot::Receiver<Result<Self, Error>>) -> Self {
+        Self(State::Held(held))
+    }
+
+    /// The answer, if it is known already.
+    pub const fn ready(&self) -> Option<Produced> {
+        match self.0 {
+            State::Done(produced) => Some(produced),
+            _ => None,
+        }
+    }
+
+    /// Waits until the batch can be read and is as durable as its topic promises.
+    ///
+    /// # Errors
+    /// [`Error::OutcomeUnknown`] where nobody knows; with any other error the batch was surely not
+    /// appended.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves the batch on its way.
+    pub async fn wait(self) -> Result<Produced, Error> {
+        let mut state = self.0;
+        loop {
+            state = match state {
+                State::Done(produced) => return Ok(produced),
+                State::Committing(ticket, produced) => {
+                    ticket.wait().await?;
+                    return Ok(produced);
+                }
+                State::Answered(answer, produced) => {
+                    answer.await.map_err(|_| abandoned())??;
+                    return Ok(produced);
+                }
+                State::Held(held) => held.await.map_err(|_| abandoned())??.0,
+            };
+        }
+    }
+}
+
+/// The partition went away with the answer: its broker was dropped.
+fn abandoned() -> Error {
+    Error::OutcomeUnknown {
+        reason: "the broker was closed".to_owned(),
+    }
+}
+
+/// Who an idempotent producer is: what it puts into its batches beside the sequence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct ProducerIdentity {
+    /// Unlike any other producer's.
+    pub id: ProducerId,
+    /// 0 for a new producer.
+    pub epoch: ProducerEpoch,
+}
+
+impl Broker {
+    /// Takes a batch that a producer sent. The batch has its place in the partition when this
+    /// returns; whether it is committed, [`PendingProduce::wait`] tells.
+    ///
+    /// Batches are appended in the order of these calls. A batch of an idempotent producer is
+    /// appended once, however often it is sent.
+    ///
+    /// # Errors
+    /// Nothing was appended with any of these: [`Error::UnknownTopic`],
+    /// [`Error::UnknownPartition`], [`Error::InternalTopic`], [`Error::InvalidBatch`],
+    /// [`Error::BatchTooLarge`], [`Error::OutOfOrderSequence`], [`Error::ProducerFenced`],
+    /// [`Error::Overloaded`], [`Error::PartitionOffline`], [`Error::Storage`] (no room),
+    /// [`Error::ShuttingDown`], [`Error::Fenced`]. Only with [`Error::OutcomeUnknown`] it may have.
+    pub fn produce(
+        &self,
+        topic: &TopicName,
+        partition: PartitionIndex,
+        batch: RecordBatch,
+    ) -> Result<PendingProduce, Error> {
+        self.shared.context.check_running()?;
+        let topic = self.topic(topic)?;
+        let checked = check(&topic, &batch);
+        self.counted(
+            &topic,
+            checked.and_then(|()| self.submit(&topic, partition, batch)),
+        )
+    }
+
+    /// Submits a batch whose bytes are known to be right.
+    pub(super) fn submit(
+        &self,
+        topic: &TopicState,
+        partition: PartitionIndex,
+        mut batch: RecordBatch,
+    ) -> Result<PendingProduce, Error> {
+        let config = topic.shared().config();
+        check_size(&batch, config.batch_bytes_max)?;
+        if topic.name().is_internal() {
+            return Err(Error::InternalTopic(topic.name().clone()));
+        }
+        if config.timestamp_type == TimestampType::LogAppendTime {
+            batch.set_log_append_time(self.shared.context.clock.now());
+        }
+        topic.partition(partition)?.submit(batch)
+    }
+
+    fn counted<T>(&self, topic: &TopicState, answer: Result<T, Error>) -> Result<T, Error> {
+        if answer.is_err() {
+            topic.counters().refused();
+            self.shared.context.counters.refused();
+        }
+        answer
+    }
+
+    /// An identity for a new idempotent producer.
+    ///
+    /// Ids are random 63-bit numbers, so that none need be kept anywhere.
+    pub fn new_producer(&self) -> ProducerIdentity {
+        // Each half of a UUID has some fixed bits, in different places: together all are random.
+        let (high, low) = uuid::Uuid::new_v4().as_u64_pair();
+        let id = ((high ^ low.rotate_left(32)) >> 1).cast_signed();
+        ProducerIdentity {
+            id: ProducerId::new(id),
+            epoch: ProducerEpoch::new(0),
+        }
+    }
+}
+
+/// Whether the batch is one that a producer may send.
+fn check(topic: &TopicState, batch: &RecordBatch) -> Result<(), Error> {
+    let bytes_max = topic.shared().config().batch_bytes_max;
+    check_size(batch, bytes_max)?;
+    if batch.header().is_transactional() {
+        return Err(Error::Unsupported("transactions".to_owned()));
+    }
+    Ok(batch.validate_from_producer(bytes_max)?)
+}
+
+fn check_size(batch: &RecordBatch, bytes_max: u32) -> Result<(), Error> {
+    if batch.total_bytes() > bytes_max as usize {
+        return Err(Error::BatchTooLarge {
+            bytes: batch.total_bytes(),
+            bytes_max,
+        });
+    }
+    Ok(())
+}
