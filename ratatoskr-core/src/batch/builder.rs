@@ -4,7 +4,6 @@ use bytes::Bytes;
 
 use super::{
     BatchError, BatchHeader, HEADER_BYTES, RecordBatch, compression,
-    header::ATTRIBUTE_TRANSACTIONAL,
     varint::{put_varint, put_varlong, varint_len},
 };
 use crate::{
@@ -27,7 +26,6 @@ const HEADER_OVERHEAD_MAX: usize = 10;
 pub struct BatchBuilder {
     compression: Compression,
     producer: Option<ProducerStamp>,
-    transactional: bool,
     records: Vec<u8>,
     count: i32,
     base_timestamp: Timestamp,
@@ -47,13 +45,6 @@ impl BatchBuilder {
     #[must_use]
     pub fn with_producer(mut self, producer: ProducerStamp) -> Self {
         self.producer = Some(producer);
-        self
-    }
-
-    /// The batch is part of a transaction of its producer.
-    #[must_use]
-    pub fn with_transactional(mut self) -> Self {
-        self.transactional = true;
         self
     }
 
@@ -158,10 +149,6 @@ impl BatchBuilder {
             return Err(BatchError::Empty);
         }
         let (codec, records) = compression::compress(self.compression, self.records)?;
-        let mut attributes = codec as i16;
-        if self.transactional {
-            attributes |= ATTRIBUTE_TRANSACTIONAL;
-        }
         let producer = self.producer.unwrap_or(ProducerStamp {
             id: ProducerId::new(-1),
             epoch: ProducerEpoch::new(-1),
@@ -170,15 +157,10 @@ impl BatchBuilder {
         let mut batch = RecordBatch {
             header: BatchHeader {
                 base_offset: Offset::ZERO,
-                total_bytes: u32::try_from(HEADER_BYTES + records.len()).map_err(|_| {
-                    BatchError::TooLarge {
-                        bytes: records.len(),
-                        max: limits::BATCH_BYTES_MAX as usize,
-                    }
-                })?,
+                total_bytes: wire_len(HEADER_BYTES + records.len()).unsigned_abs(),
                 leader_epoch: LeaderEpoch::new(-1),
                 crc: 0,
-                attributes,
+                attributes: codec as i16,
                 last_offset_delta: self.count - 1,
                 base_timestamp: self.base_timestamp,
                 max_timestamp: self.max_timestamp,
@@ -220,7 +202,7 @@ fn put_sized(out: &mut Vec<u8>, bytes: Option<&[u8]>) {
     out.extend_from_slice(bytes.unwrap_or_default());
 }
 
-/// A length as it travels. [`BatchBuilder::push`] has refused what does not fit.
+/// A length as it travels. [`BatchBuilder::push`] has refused what would not fit.
 fn wire_len(length: usize) -> i32 {
     i32::try_from(length).expect("a batch has at most BATCH_BYTES_MAX bytes")
 }

@@ -30,7 +30,7 @@ pub(super) const CRC_COVER_START: usize = 21;
 
 const ATTRIBUTE_COMPRESSION: i16 = 0b111;
 const ATTRIBUTE_LOG_APPEND_TIME: i16 = 1 << 3;
-pub(super) const ATTRIBUTE_TRANSACTIONAL: i16 = 1 << 4;
+const ATTRIBUTE_TRANSACTIONAL: i16 = 1 << 4;
 const ATTRIBUTE_CONTROL: i16 = 1 << 5;
 
 /// A batch's header, decoded. Its `length` is kept as the number of bytes of the whole batch.

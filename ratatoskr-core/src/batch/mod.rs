@@ -1,7 +1,49 @@
 //! Record batches: the unit of storage, checksum, compression and transfer.
 //!
-//! A batch is *viewed*, not decoded: [`RecordBatch`] holds the decoded header and the producer's
-//! bytes after it, untouched. What the broker sets (base offset, leader epoch) is in the header.
+//! Kafka's message format v2, byte for byte: a header of [`HEADER_BYTES`], then the records, which
+//! may be compressed together. `BatchHeader` and `Records` draw the layouts.
+//!
+//! Invariants:
+//! - A batch is *viewed*, not decoded: [`RecordBatch`] holds the decoded header and the producer's
+//!   bytes after it, untouched. What the broker sets lies outside the CRC (base offset, leader
+//!   epoch), or the CRC is renewed (append time).
+//! - Records are read in place: keys, values and headers are slices of the batch, or of the one
+//!   buffer that it was decompressed into.
+//! - Bytes from disk or network never panic, and no length or count among them is believed before it
+//!   has been compared with the bytes that are there. [`RecordLimits`] bound what they decompress to.
+//! - A batch that [`BatchBuilder`] has built is taken by
+//!   [`validate_from_producer`](RecordBatch::validate_from_producer), and read under the default
+//!   limits.
+//!
+//! ```
+//! use ratatoskr_core::{
+//!     batch::{BatchBuilder, RecordBatch, RecordLimits},
+//!     config::Compression,
+//!     limits,
+//!     offset::{LeaderEpoch, Offset},
+//!     record::Record,
+//!     time::Timestamp,
+//! };
+//!
+//! // A producer collects records and sends the batch's bytes.
+//! let now = Timestamp::new(1_700_000_000_000);
+//! let mut builder = BatchBuilder::new(Compression::None);
+//! builder.push(&Record::new("signed up").with_key("user-1"), now)?;
+//! builder.push(&Record::new("logged in").with_key("user-1"), now)?;
+//! let sent = builder.build()?.to_bytes();
+//!
+//! // The broker checks them and gives the batch its place in a log.
+//! let mut batch = RecordBatch::view(sent)?;
+//! batch.validate_from_producer(limits::BATCH_BYTES_DEFAULT)?;
+//! batch.assign(Offset::new(41), LeaderEpoch::new(0));
+//!
+//! // A consumer reads the records where they lie.
+//! let mut records = batch.records(&RecordLimits::default())?;
+//! let first = records.next().expect("there are two")?;
+//! assert_eq!(first.offset, Offset::new(41));
+//! assert_eq!(first.value.as_deref(), Some(&b"signed up"[..]));
+//! # Ok::<(), ratatoskr_core::batch::BatchError>(())
+//! ```
 
 mod builder;
 mod compression;

@@ -30,6 +30,9 @@ use crate::{
 };
 
 /// What reading a batch's records may cost.
+///
+/// The broker does not open compressed batches when they are produced, so a record that passes these
+/// is refused there only in a batch without compression, and else found by those who read it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecordLimits {
     /// Most bytes that the records may decompress to.
@@ -172,6 +175,7 @@ impl Records {
         count.saturating_sub(self.index)
     }
 
+    #[inline]
     fn read_next(&mut self) -> Result<RecordView, BatchError> {
         let mut rest = self.body.get(self.position..).unwrap_or_default();
         let raw = RawRecord::take(&mut rest, self.index, &self.limits)?;
@@ -246,6 +250,7 @@ pub(super) struct RawRecord<'a> {
 
 impl<'a> RawRecord<'a> {
     /// Takes the next record off `bytes`; `index` is its place in the batch, for errors.
+    #[inline]
     pub(super) fn take(
         bytes: &mut &'a [u8],
         index: u32,
@@ -300,6 +305,7 @@ impl<'a> RawRecord<'a> {
 struct CutShort;
 
 /// Takes a length and that many bytes; a negative length is absence.
+#[inline]
 fn take_sized<'a>(bytes: &mut &'a [u8]) -> Result<Option<&'a [u8]>, CutShort> {
     let length = take_varint(bytes).ok_or(CutShort)?;
     let Ok(length) = usize::try_from(length) else {

@@ -7,17 +7,20 @@ const VARINT_BYTES_MAX: usize = 5;
 const VARLONG_BYTES_MAX: usize = 10;
 
 /// Takes an `i32` off the front of `bytes`; `None` where it is cut short or too long.
+#[inline]
 pub(super) fn take_varint(bytes: &mut &[u8]) -> Option<i32> {
     let value = u32::try_from(take_unsigned(bytes, VARINT_BYTES_MAX)?).ok()?;
     Some((value >> 1).cast_signed() ^ -(value & 1).cast_signed())
 }
 
 /// Takes an `i64` off the front of `bytes`; `None` where it is cut short or too long.
+#[inline]
 pub(super) fn take_varlong(bytes: &mut &[u8]) -> Option<i64> {
     let value = take_unsigned(bytes, VARLONG_BYTES_MAX)?;
     Some((value >> 1).cast_signed() ^ -(value & 1).cast_signed())
 }
 
+#[inline]
 fn take_unsigned(bytes: &mut &[u8], bytes_max: usize) -> Option<u64> {
     let (&first, rest) = bytes.split_first()?;
     // Nearly every field of a record fits one byte.
