@@ -1,3 +1,18 @@
-//! The binary.
+//! The program `ratatoskr`: the broker and its command line.
+//!
+//! This crate's library is the server; what is here reads the command line and the configuration,
+//! and talks to people.
 
-fn main() {}
+#![expect(
+    dead_code,
+    reason = "the verbs that talk to a broker come with the client"
+)]
+
+mod cli;
+mod config;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main().into()
+}

@@ -74,7 +74,7 @@ fn crashmodel() -> Result<()> {
 }
 
 fn kill9() -> Result<()> {
-    if !root().join("ratatoskr-server/tests/kill9").exists() {
+    if !root().join("ratatoskr-server/tests/process/kill9").exists() {
         println!("SKIPPED: ratatoskr-server has no kill test yet");
         return Ok(());
     }

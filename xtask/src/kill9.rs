@@ -1,5 +1,5 @@
 //! `cargo xtask kill9`: the real broker under load, killed, restarted and checked, again and again.
-//! The rounds themselves are `ratatoskr-server/tests/kill9`.
+//! The rounds themselves are `ratatoskr-server/tests/process/kill9`.
 
 use anyhow::Result;
 
@@ -12,7 +12,7 @@ use crate::{
 /// The history of a round breaks a promise, or the broker does not come back.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let mut command = cargo(
-        "test --package ratatoskr-server --all-features --test kill9 -- --nocapture --test-threads 1",
+        "test --package ratatoskr-server --all-features --test process -- --exact kill9::rounds --nocapture",
     );
     options.set_on(&mut command, "KILL9");
     run_visibly(&mut command)

@@ -1,0 +1,24 @@
+//! `ratatoskr check config`.
+
+use super::Finding;
+use crate::{
+    cli::{exit::Outcome, node},
+    config::{KEYS, Origin},
+};
+
+/// # Errors
+/// The first value or name that is wrong.
+pub(super) fn check(node: &node::Options) -> Outcome<Vec<Finding>> {
+    let loaded = node.load()?;
+    let rows = KEYS.iter().zip(&loaded.values);
+    Ok(rows
+        .map(|(key, (value, origin))| Finding {
+            check: key.name.to_owned(),
+            ok: true,
+            detail: match origin {
+                Origin::BuiltIn => value.clone(),
+                origin => format!("{value} ({origin})"),
+            },
+        })
+        .collect())
+}

@@ -1,0 +1,171 @@
+//! The table of settings.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use ratatoskr_core::config::{parse_bytes, parse_duration};
+
+use super::{LogFormat, Settings};
+
+/// A setting.
+pub(crate) struct Key {
+    /// Its name in a file (`native.listen` is `listen` in the table `native`). In the environment
+    /// it is upper case after `RATATOSKR_`, with `__` for the dot.
+    pub(crate) name: &'static str,
+    /// What it is for, in one line.
+    pub(crate) about: &'static str,
+    /// Its value where nobody names one; the data directory is found out when it is needed.
+    pub(crate) default: &'static str,
+    /// What it takes, for the error.
+    pub(super) expected: &'static str,
+    /// Sets it from text; `None` where the text is not what it takes.
+    pub(super) set: fn(&mut Settings, &str) -> Option<()>,
+}
+
+impl Key {
+    /// The environment variable that sets it.
+    pub(crate) fn variable(&self) -> String {
+        let name = self.name.to_uppercase().replace('.', "__");
+        format!("{}{name}", super::layers::PREFIX)
+    }
+}
+
+/// Every setting, in the order in which they are shown.
+pub(crate) const KEYS: &[Key] = &[
+    Key {
+        name: "data_dir",
+        about: "where everything durable is kept",
+        default: "",
+        expected: "a path",
+        set: |to, text| {
+            put(
+                &mut to.data_dir,
+                (!text.is_empty()).then(|| PathBuf::from(text)),
+            )
+        },
+    },
+    Key {
+        name: "memory",
+        about: "keep everything in memory and nothing on disk",
+        default: "false",
+        expected: "true or false",
+        set: |to, text| put(&mut to.memory, text.parse().ok()),
+    },
+    Key {
+        name: "insecure",
+        about: "listen off loopback although nobody has to log in",
+        default: "false",
+        expected: "true or false",
+        set: |to, text| put(&mut to.insecure, text.parse().ok()),
+    },
+    Key {
+        name: "native.listen",
+        about: "address of the native protocol; port 0 takes a free one",
+        default: "127.0.0.1:7660",
+        expected: "ADDRESS:PORT, for example 127.0.0.1:7660 or [::1]:0",
+        set: |to, text| put(&mut to.native_listen, address(text)),
+    },
+    Key {
+        name: "native.connections_max",
+        about: "most connections at a time",
+        default: "10000",
+        expected: "a number from 1",
+        set: |to, text| put(&mut to.connections_max, positive(text)),
+    },
+    Key {
+        name: "native.connections_per_address_max",
+        about: "most connections at a time from one address",
+        default: "1000",
+        expected: "a number from 1",
+        set: |to, text| put(&mut to.connections_per_address_max, positive(text)),
+    },
+    Key {
+        name: "topics.auto_create",
+        about: "create a topic when somebody produces to it",
+        default: "true",
+        expected: "true or false",
+        set: |to, text| put(&mut to.auto_create_topics, text.parse().ok()),
+    },
+    Key {
+        name: "topics.partitions_default",
+        about: "partitions of a topic for which nobody said how many",
+        default: "1",
+        expected: "a number from 1 to 10000",
+        set: |to, text| {
+            let max = ratatoskr_core::limits::PARTITIONS_PER_TOPIC_MAX;
+            let number = text.parse().ok().filter(|n| (1..=max).contains(n));
+            put(&mut to.partitions_default, number)
+        },
+    },
+    Key {
+        name: "topics.retention_interval",
+        about: "how often old segments are looked for",
+        default: "30s",
+        expected: "a duration from 1ms, for example 30s",
+        set: |to, text| {
+            let duration = parse_duration(text).filter(|d| !d.is_zero());
+            put(&mut to.retention_interval, duration)
+        },
+    },
+    Key {
+        name: "limits.in_flight_bytes_max",
+        about: "bytes of requests being worked on, over all connections",
+        default: "256MiB",
+        expected: "a size from 1MiB, for example 256MiB",
+        set: |to, text| {
+            let bytes = parse_bytes(text).filter(|bytes| *bytes >= 1 << 20);
+            put(
+                &mut to.in_flight_bytes_max,
+                bytes.and_then(|bytes| bytes.try_into().ok()),
+            )
+        },
+    },
+    Key {
+        name: "shutdown.grace",
+        about: "how long a shutdown may take before the rest is cut off",
+        default: "10s",
+        expected: "a duration, for example 10s",
+        set: |to, text| put(&mut to.shutdown_grace, parse_duration(text)),
+    },
+    Key {
+        name: "log.level",
+        about: "what is logged: off, error, warn, info, debug, trace, or per module",
+        default: "info",
+        expected: "a level or a list such as info,ratatoskr_core=debug",
+        set: |to, text| {
+            tracing_subscriber::EnvFilter::try_new(text).ok()?;
+            put(&mut to.log_level, Some(text.to_owned()))
+        },
+    },
+    Key {
+        name: "log.format",
+        about: "how it is logged: auto is text on a terminal and JSON otherwise",
+        default: "auto",
+        expected: "auto, text or json",
+        set: |to, text| {
+            let format = match text {
+                "auto" => LogFormat::Auto,
+                "text" => LogFormat::Text,
+                "json" => LogFormat::Json,
+                _ => return None,
+            };
+            put(&mut to.log_format, Some(format))
+        },
+    },
+];
+
+fn put<T>(to: &mut T, value: Option<T>) -> Option<()> {
+    *to = value?;
+    Some(())
+}
+
+fn positive(text: &str) -> Option<usize> {
+    text.parse().ok().filter(|number| *number > 0)
+}
+
+/// An address and a port; the host name `localhost` is taken for the IPv4 loopback.
+fn address(text: &str) -> Option<SocketAddr> {
+    match text.strip_prefix("localhost:") {
+        Some(port) => format!("127.0.0.1:{port}").parse().ok(),
+        None => text.parse().ok(),
+    }
+}
