@@ -41,3 +41,9 @@ pub const PRODUCER_BATCHES_REMEMBERED: usize = 5;
 pub const IN_FLIGHT_BYTES_MAX: usize = 256 << 20;
 /// An idempotent producer that is silent for this long may be forgotten.
 pub const PRODUCER_EXPIRY: Duration = Duration::from_hours(24);
+/// Most subscriptions with a callback that a broker runs.
+pub const SUBSCRIPTIONS_MAX: usize = 1_000_000;
+/// Bytes of each partition that a stream or a subscription holds unless told otherwise.
+pub const STREAM_BYTES_DEFAULT: usize = 1 << 20;
+/// Longest time that a fetch waits for records.
+pub const FETCH_WAIT_MAX: Duration = Duration::from_hours(1);

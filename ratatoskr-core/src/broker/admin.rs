@@ -355,9 +355,7 @@ impl Shared {
         }
         answered(caught_async(async { self.storage.delete_topic(id).await }).await)?;
         self.catalog.write().remove(name);
-        for partition in &partitions {
-            partition.delete();
-        }
+        topic.delete(&self.context);
         tracing::info!(topic = %name, "topic deleted");
         Ok(())
     }

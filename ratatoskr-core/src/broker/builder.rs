@@ -10,6 +10,7 @@ use crate::{
         catalog::Catalog,
         config::BrokerConfig,
         context::Context,
+        subscribe::Subscriptions,
         supervision::{Failure, caught_async},
         topic::TopicState,
     },
@@ -75,6 +76,7 @@ impl BrokerBuilder {
             storage: self.storage,
             context,
             catalog: RwLock::new(catalog),
+            subscriptions: Subscriptions::default(),
             admin: tokio::sync::Mutex::new(()),
         });
         Ok(Broker { shared })

@@ -19,6 +19,8 @@ pub struct BrokerConfig {
     pub partitions_max: usize,
     /// Most bytes of batches that are submitted and neither committed nor failed.
     pub in_flight_bytes_max: usize,
+    /// Most subscriptions with a callback.
+    pub subscriptions_max: usize,
     /// Idempotent producers remembered a partition; the ones silent for longest are forgotten first.
     pub producers_per_partition_max: usize,
     /// A producer that appended nothing for this long may be forgotten.
@@ -40,6 +42,7 @@ impl Default for BrokerConfig {
             partitions_per_topic_max: limits::PARTITIONS_PER_TOPIC_MAX,
             partitions_max: limits::PARTITIONS_MAX,
             in_flight_bytes_max: limits::IN_FLIGHT_BYTES_MAX,
+            subscriptions_max: limits::SUBSCRIPTIONS_MAX,
             producers_per_partition_max: limits::PRODUCERS_PER_PARTITION_MAX,
             producer_expiry: limits::PRODUCER_EXPIRY,
             retention_interval: Duration::from_secs(30),

@@ -12,11 +12,13 @@ use crate::{
     broker::{
         Broker,
         partition::{PartitionCell, Progress},
+        waiters::Registration,
     },
     error::Error,
+    limits,
     name::TopicName,
     offset::{IsolationLevel, Offset, PartitionIndex},
-    storage::Access,
+    storage::{Access, BatchSlices},
 };
 
 /// What to read, and how long to wait for it.
@@ -28,7 +30,8 @@ pub struct FetchRequest {
     pub bytes_min: usize,
     /// Bytes to answer with at most, except that one batch is always answered, whatever its size.
     pub bytes_max: usize,
-    /// How long to wait for `bytes_min`; zero answers at once.
+    /// How long to wait for `bytes_min`; zero answers at once, and more than
+    /// [`limits::FETCH_WAIT_MAX`] is that.
     pub wait_max: Duration,
     /// Whether to stop at open transactions.
     pub isolation: IsolationLevel,
@@ -81,10 +84,12 @@ pub struct FetchedPartition {
     pub result: Result<Fetched, Error>,
 }
 
-/// A partition that was found, and how far it had come before it was read.
+/// A partition that was found.
 struct Source {
     cell: Arc<PartitionCell>,
+    /// How far it had come before it was read.
     seen: Progress,
+    registration: Option<Arc<Registration>>,
 }
 
 impl Broker {
@@ -99,88 +104,66 @@ impl Broker {
     /// # Cancel safety
     /// Dropping the future reads nothing.
     pub async fn fetch(&self, request: &FetchRequest) -> Result<FetchResponse, Error> {
-        let deadline = Instant::now() + request.wait_max;
-        let waiter = Arc::new(Notify::new());
-        let mut waits = false;
-        loop {
-            self.shared.context.check_running()?;
-            let (response, sources) = self.read_once(request, waits.then_some(&waiter)).await;
-            let bytes = bytes_of(&response);
-            let enough = match bytes {
-                None => true,
-                Some(bytes) => bytes >= request.bytes_min.max(1),
-            };
-            if enough || request.wait_max.is_zero() || Instant::now() >= deadline {
-                count(&response, &sources);
-                return Ok(response);
+        self.shared.context.check_running()?;
+        let deadline = Instant::now() + request.wait_max.min(limits::FETCH_WAIT_MAX);
+        let bytes_min = request.bytes_min_possible();
+        let mut sources = self.sources(request);
+        // Most fetches find something at once, and never register.
+        let mut results = read_all(request, &mut sources).await;
+        if !request.wait_max.is_zero() && bytes_of(&results).is_some_and(|bytes| bytes < bytes_min)
+        {
+            let waiter = Arc::new(Notify::new());
+            for source in sources.iter_mut().flatten() {
+                source.registration = Some(Registration::new(&waiter));
             }
-            if !waits {
-                // Most fetches find something at once and never register; this one does, and must
-                // look again, since what came in between woke nobody.
-                waits = true;
-                continue;
+            while let Some(bytes) = bytes_of(&results).filter(|&bytes| bytes < bytes_min) {
+                if Instant::now() >= deadline {
+                    break;
+                }
+                self.wait_for(&sources, bytes_min - bytes, &waiter, deadline)
+                    .await;
+                self.shared.context.check_running()?;
+                results = read_all(request, &mut sources).await;
             }
-            let missing = request.bytes_min.max(1) - bytes.unwrap_or_default();
-            self.wait_for(&sources, missing as u64, &waiter, deadline)
-                .await;
         }
+        for (source, result) in sources.iter().zip(&results) {
+            if let (Ok(source), Ok(fetched)) = (source, result) {
+                source.cell.count_read(fetched.batches.len());
+            }
+        }
+        let partitions = request.partitions.iter().zip(results);
+        Ok(FetchResponse {
+            partitions: partitions
+                .map(|(wanted, result)| FetchedPartition {
+                    topic: wanted.topic.clone(),
+                    partition: wanted.partition,
+                    result,
+                })
+                .collect(),
+        })
     }
 
-    /// Reads each partition once. Registers `waiter` with each before looking at it.
-    async fn read_once(
-        &self,
-        request: &FetchRequest,
-        waiter: Option<&Arc<Notify>>,
-    ) -> (FetchResponse, Vec<Source>) {
-        let mut partitions = Vec::with_capacity(request.partitions.len());
-        let mut sources = Vec::with_capacity(request.partitions.len());
-        let mut room = request.bytes_max;
-        let mut empty = true;
-        for wanted in &request.partitions {
-            let found = self
-                .topic(&wanted.topic)
-                .and_then(|topic| topic.partition(wanted.partition));
-            let result = match found {
-                Ok(cell) => {
-                    if let Some(waiter) = waiter {
-                        cell.register(waiter);
-                    }
-                    let seen = cell.progress();
-                    // The first batch of all is answered whatever its size, others only if they fit.
-                    let bytes_max = wanted.bytes_max.min(room).max(usize::from(empty));
-                    let result = cell
-                        .read(wanted.from, bytes_max, request.isolation, request.access)
-                        .await
-                        .map(|mut fetched| {
-                            let bytes = fetched.batches.len();
-                            if !empty && bytes > room {
-                                fetched.batches = crate::storage::BatchSlices::default();
-                            } else if bytes > 0 {
-                                empty = false;
-                                room = room.saturating_sub(bytes);
-                            }
-                            fetched
-                        });
-                    sources.push(Source { cell, seen });
-                    result
-                }
-                Err(error) => Err(error),
-            };
-            partitions.push(FetchedPartition {
-                topic: wanted.topic.clone(),
-                partition: wanted.partition,
-                result,
-            });
-        }
-        (FetchResponse { partitions }, sources)
+    /// Looks up each partition asked for.
+    fn sources(&self, request: &FetchRequest) -> Vec<Result<Source, Error>> {
+        let wanted = request.partitions.iter();
+        wanted
+            .map(|wanted| {
+                let cell = self.topic(&wanted.topic)?.partition(wanted.partition)?;
+                Ok(Source {
+                    seen: cell.progress(),
+                    cell,
+                    registration: None,
+                })
+            })
+            .collect()
     }
 
     /// Waits until `missing` more bytes may be there, something else happened, or the time is up.
     async fn wait_for(
         &self,
-        sources: &[Source],
-        missing: u64,
-        waiter: &Arc<Notify>,
+        sources: &[Result<Source, Error>],
+        missing: usize,
+        waiter: &Notify,
         deadline: Instant,
     ) {
         let stopped = self.shared.context.stopped();
@@ -188,12 +171,15 @@ impl Broker {
         loop {
             let mut gained = 0;
             let mut changed = false;
-            for source in sources {
+            for source in sources.iter().flatten() {
+                if let Some(registration) = &source.registration {
+                    source.cell.register(registration);
+                }
                 let now = source.cell.progress();
                 gained += now.bytes_readable - source.seen.bytes_readable;
                 changed |= now.changes != source.seen.changes;
             }
-            if changed || gained >= missing {
+            if changed || gained >= missing as u64 {
                 return;
             }
             tokio::select! {
@@ -201,34 +187,61 @@ impl Broker {
                 () = tokio::time::sleep_until(deadline) => return,
                 () = &mut stopped => return,
             }
-            for source in sources {
-                source.cell.register(waiter);
-            }
         }
     }
 }
 
-/// Bytes in the response; `None` where a partition has an error.
-fn bytes_of(response: &FetchResponse) -> Option<usize> {
-    response
-        .partitions
-        .iter()
-        .map(|partition| Some(partition.result.as_ref().ok()?.batches.len()))
-        .sum()
-}
-
-fn count(response: &FetchResponse, sources: &[Source]) {
-    for source in sources {
-        let bytes = response
+impl FetchRequest {
+    /// The bytes to wait for: never more than the answer has room for.
+    fn bytes_min_possible(&self) -> usize {
+        let room: usize = self
             .partitions
             .iter()
-            .filter(|partition| {
-                partition.topic == *source.cell.topic_name()
-                    && partition.partition == source.cell.index()
-            })
-            .filter_map(|partition| partition.result.as_ref().ok())
-            .map(|fetched| fetched.batches.len())
-            .sum();
-        source.cell.count_read(bytes);
+            .map(|partition| partition.bytes_max)
+            .fold(0, usize::saturating_add);
+        self.bytes_min.min(self.bytes_max).min(room).max(1)
     }
+}
+
+/// Reads each partition once, in order, as long as there is room.
+async fn read_all(
+    request: &FetchRequest,
+    sources: &mut [Result<Source, Error>],
+) -> Vec<Result<Fetched, Error>> {
+    let mut results = Vec::with_capacity(sources.len());
+    let mut room = request.bytes_max;
+    let mut empty = true;
+    for (wanted, source) in request.partitions.iter().zip(sources) {
+        let source = match source {
+            Ok(source) => source,
+            Err(error) => {
+                results.push(Err(error.clone()));
+                continue;
+            }
+        };
+        source.seen = source.cell.progress();
+        // The first batch of all is answered whatever its size, later ones only if they fit.
+        let bytes_max = wanted.bytes_max.min(room).max(usize::from(empty));
+        let mut result = source
+            .cell
+            .read(wanted.from, bytes_max, request.isolation, request.access)
+            .await;
+        if let Ok(fetched) = &mut result {
+            let bytes = fetched.batches.len();
+            if !empty && bytes > room {
+                fetched.batches = BatchSlices::default();
+            } else {
+                empty &= bytes == 0;
+                room = room.saturating_sub(bytes);
+            }
+        }
+        results.push(result);
+    }
+    results
+}
+
+/// Bytes in all results; `None` where one is an error.
+fn bytes_of(results: &[Result<Fetched, Error>]) -> Option<usize> {
+    let bytes = |result: &Result<Fetched, Error>| Some(result.as_ref().ok()?.batches.len());
+    results.iter().map(bytes).sum()
 }

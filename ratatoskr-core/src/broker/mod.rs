@@ -16,8 +16,11 @@ mod problems;
 mod produce;
 mod producers;
 mod publish;
+mod reader;
 mod shutdown;
 mod stats;
+mod stream;
+mod subscribe;
 mod supervision;
 mod topic;
 mod waiters;
@@ -36,6 +39,8 @@ pub use problems::{Problem, ProblemScope};
 pub use produce::{PendingProduce, Produced, ProducerIdentity};
 pub use shutdown::ShutdownReport;
 pub use stats::{BrokerStats, Throughput};
+pub use stream::{RecordStream, StartAt, StreamOptions};
+pub use subscribe::{Acknowledgement, SubscribeOptions, Subscription};
 
 use crate::{error::Error, name::TopicName, storage::Storage, time::Clock};
 
@@ -51,6 +56,7 @@ struct Shared {
     storage: Arc<dyn Storage>,
     context: Arc<context::Context>,
     catalog: RwLock<catalog::Catalog>,
+    subscriptions: subscribe::Subscriptions,
     /// Changes of the catalog are made one after another.
     admin: tokio::sync::Mutex<()>,
 }

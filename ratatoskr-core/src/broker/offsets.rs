@@ -70,7 +70,10 @@ impl Broker {
 }
 
 /// The first record that readers see of this time or later.
-async fn first_record_at(cell: &PartitionCell, at: Timestamp) -> Result<Option<Offset>, Error> {
+pub(super) async fn first_record_at(
+    cell: &PartitionCell,
+    at: Timestamp,
+) -> Result<Option<Offset>, Error> {
     let Some(found) = cell.offset_for_timestamp(at).await? else {
         return Ok(None);
     };

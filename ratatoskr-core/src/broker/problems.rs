@@ -29,6 +29,15 @@ pub enum ProblemScope {
         /// Its number.
         partition: PartitionIndex,
     },
+    /// The callback of one subscription, which is given the same record again.
+    Subscription {
+        /// Which one, among all since the broker was opened.
+        id: u64,
+        /// The topic it reads.
+        topic: TopicName,
+        /// The partition whose record it did not acknowledge.
+        partition: PartitionIndex,
+    },
 }
 
 impl Broker {
@@ -44,7 +53,12 @@ impl Broker {
         };
         let cells = self.cells();
         let offline = cells.iter().filter_map(|cell| problem_of(cell));
-        fenced.into_iter().chain(offline).collect()
+        let subscriptions = self.shared.subscriptions.problems();
+        fenced
+            .into_iter()
+            .chain(offline)
+            .chain(subscriptions)
+            .collect()
     }
 }
 

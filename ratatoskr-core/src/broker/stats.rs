@@ -72,6 +72,10 @@ pub struct BrokerStats {
     pub partitions: u64,
     /// Partitions that are down.
     pub partitions_offline: u64,
+    /// Subscriptions that run.
+    pub subscriptions: u64,
+    /// Times that a subscription went on behind records that were gone or could not be read.
+    pub subscription_skips: u64,
     /// Bytes of sends that are neither committed nor failed.
     pub in_flight_bytes: u64,
     /// What went through all topics, deleted ones included.
@@ -87,6 +91,8 @@ impl Broker {
         let mut stats = BrokerStats {
             topics: topics.len() as u64,
             in_flight_bytes: self.shared.context.in_flight.used() as u64,
+            subscriptions: self.shared.subscriptions.count(),
+            subscription_skips: self.shared.subscriptions.skips(),
             total: self.shared.context.counters.snapshot(),
             ..BrokerStats::default()
         };

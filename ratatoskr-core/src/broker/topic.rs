@@ -1,11 +1,19 @@
 //! One topic as the broker holds it: its configuration and its partitions.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use parking_lot::RwLock;
 
 use crate::{
-    broker::{context::Context, partition::PartitionCell, stats::Counters},
+    broker::{
+        context::Context,
+        partition::PartitionCell,
+        stats::Counters,
+        waiters::{Registration, Waiters},
+    },
     config::TopicConfig,
     error::Error,
     name::{TopicId, TopicName},
@@ -40,6 +48,9 @@ pub(super) struct TopicState {
     shared: Arc<TopicShared>,
     router: Router,
     partitions: RwLock<Vec<Arc<PartitionCell>>>,
+    deleted: AtomicBool,
+    /// Who waits for partitions to be added, or for the deletion.
+    waiters: Waiters,
 }
 
 impl TopicState {
@@ -58,6 +69,8 @@ impl TopicState {
             }),
             router: Router::default(),
             partitions: RwLock::default(),
+            deleted: AtomicBool::new(false),
+            waiters: Waiters::default(),
         });
         topic.grow_to(descriptor.partitions, context);
         topic
@@ -74,6 +87,26 @@ impl TopicState {
                 Arc::clone(context),
             )
         }));
+        drop(partitions);
+        self.waiters.wake(&context.runtime);
+    }
+
+    /// Notifies the waiter when partitions are added or the topic is deleted, once.
+    pub(super) fn register(&self, registration: &Arc<Registration>) {
+        self.waiters.register(registration);
+    }
+
+    /// The topic has been deleted: whoever waits for one of its partitions learns of it.
+    pub(super) fn delete(&self, context: &Context) {
+        self.deleted.store(true, Ordering::Release);
+        for partition in self.partitions() {
+            partition.delete();
+        }
+        self.waiters.wake(&context.runtime);
+    }
+
+    pub(super) fn is_deleted(&self) -> bool {
+        self.deleted.load(Ordering::Acquire)
     }
 
     pub(super) fn name(&self) -> &TopicName {

@@ -4,5 +4,7 @@ mod admin;
 mod fetch;
 mod produce;
 mod publish;
+mod stream;
+mod subscribe;
 #[expect(dead_code, reason = "further tests use the rest")]
 mod support;

@@ -38,8 +38,12 @@ use settle::{Pending, Sink};
 use crate::{
     batch::RecordBatch,
     broker::{
-        context::Context, in_flight::Reservation, produce::PendingProduce,
-        producers::ProducerTable, topic::TopicShared, waiters::Waiters,
+        context::Context,
+        in_flight::Reservation,
+        produce::PendingProduce,
+        producers::ProducerTable,
+        topic::TopicShared,
+        waiters::{Registration, Waiters},
     },
     config::Durability,
     error::Error,
@@ -185,9 +189,14 @@ impl PartitionCell {
         self.wake();
     }
 
-    /// Notifies `waiter` of the next change, once.
-    pub(super) fn register(&self, waiter: &Arc<Notify>) {
-        self.waiters.register(waiter);
+    /// Notifies the waiter of the next change, once.
+    pub(super) fn register(&self, registration: &Arc<Registration>) {
+        self.waiters.register(registration);
+    }
+
+    /// Up to here records can be read.
+    pub(super) fn high_watermark(&self) -> Offset {
+        Offset::new(self.high_watermark.load(Ordering::Acquire))
     }
 
     /// Why the partition is down, if it is, and for the how manieth time.

@@ -68,7 +68,7 @@ impl PartitionCell {
 
     fn bounds_of(&self, reader: &Reader) -> Result<Bounds, Error> {
         // Loaded first: the log may grow in between, and an end that lags is still right.
-        let high_watermark = Offset::new(self.high_watermark.load(Ordering::Acquire));
+        let high_watermark = self.high_watermark();
         let bounds = self.answered(reader, caught(|| Ok(reader.log.bounds())))?;
         let readable = high_watermark.clamp(bounds.log_start, bounds.log_end);
         Ok(Bounds {

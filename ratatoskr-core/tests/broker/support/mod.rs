@@ -19,7 +19,6 @@ use ratatoskr_core::{
     time::{ManualClock, Timestamp},
 };
 
-#[expect(unused_imports, reason = "further tests use them")]
 pub(crate) use backend::{Fault, Operation, TestStorage};
 pub(crate) use committer::ManualCommitter;
 
