@@ -23,7 +23,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    batch::RecordBatch,
+    batch::{BatchHeader, RecordBatch},
     config::{Durability, TopicConfig},
     name::{TopicId, TopicName},
     offset::{Bounds, Offset, PartitionIndex},
@@ -49,6 +49,14 @@ pub struct Capabilities {
 }
 
 impl Capabilities {
+    /// Those of a backend that keeps everything in the heap.
+    pub const IN_MEMORY: Self = Self {
+        durability_default: Durability::Memory,
+        fsync: false,
+        persistent: false,
+        compaction: false,
+    };
+
     /// Whether a topic of this durability can be kept.
     pub const fn supports(&self, durability: Durability) -> bool {
         match durability {
@@ -196,6 +204,45 @@ pub struct Appended {
     pub log_end: Offset,
 }
 
+impl Appended {
+    /// What appending `batches` to a log that ends at `log_end` will answer, if it may be done.
+    ///
+    /// # Errors
+    /// [`StorageError::OutOfOrder`] where a base offset lies below the end of what is before it.
+    pub fn of(batches: &[RecordBatch], mut log_end: Offset) -> StorageResult<Self> {
+        let first = batches.first().map(|batch| batch.header().base_offset);
+        let base_offset = first.unwrap_or(log_end);
+        for header in batches.iter().map(RecordBatch::header) {
+            if header.base_offset < log_end {
+                return Err(StorageError::OutOfOrder {
+                    base_offset: header.base_offset,
+                    log_end,
+                });
+            }
+            log_end = header.end_offset();
+        }
+        Ok(Self {
+            base_offset,
+            log_end,
+        })
+    }
+}
+
+impl Bounds {
+    /// Whether a log of these bounds can be read from `requested` on: from log start to log end,
+    /// both included.
+    ///
+    /// # Errors
+    /// [`StorageError::OffsetOutOfRange`].
+    pub fn check(self, requested: Offset) -> StorageResult<()> {
+        if requested < self.log_start || requested > self.log_end {
+            let bounds = self;
+            return Err(StorageError::OffsetOutOfRange { requested, bounds });
+        }
+        Ok(())
+    }
+}
+
 /// Which batches to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReadRequest {
@@ -274,6 +321,15 @@ pub struct TimestampedOffset {
     pub max_timestamp: Timestamp,
 }
 
+impl From<&BatchHeader> for TimestampedOffset {
+    fn from(header: &BatchHeader) -> Self {
+        Self {
+            offset: header.base_offset,
+            max_timestamp: header.max_timestamp,
+        }
+    }
+}
+
 /// What a partition's log is made of.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PartitionStats {
@@ -294,6 +350,29 @@ pub struct SegmentStats {
     pub bytes: u64,
     /// The greatest timestamp in it.
     pub max_timestamp: Timestamp,
+}
+
+impl FromIterator<SegmentStats> for PartitionStats {
+    /// Of segments that hold nothing before the log start, or only in their first batch.
+    fn from_iter<I: IntoIterator<Item = SegmentStats>>(segments: I) -> Self {
+        let segments: Vec<_> = segments.into_iter().collect();
+        Self {
+            bytes: segments.iter().map(|segment| segment.bytes).sum(),
+            segments,
+        }
+    }
+}
+
+impl From<&RecordBatch> for SegmentStats {
+    /// A segment of this one batch.
+    fn from(batch: &RecordBatch) -> Self {
+        Self {
+            base_offset: batch.header().base_offset,
+            end_offset: batch.header().end_offset(),
+            bytes: batch.total_bytes() as u64,
+            max_timestamp: batch.header().max_timestamp,
+        }
+    }
 }
 
 /// Convenience over [`Partition`], for callers; no backend implements it.

@@ -15,12 +15,13 @@ use crate::{
 };
 
 /// Which crates of this workspace each crate may need. A crate that is not here may need all.
-const ALLOWED: [(&str, &[&str]); 6] = [
+const ALLOWED: [(&str, &[&str]); 7] = [
     ("ratatoskr-core", &[]),
     ("ratatoskr-storage", &["ratatoskr-core"]),
     ("ratatoskr-client", &["ratatoskr-core"]),
     ("ratatoskr-kafka", &["ratatoskr-core"]),
     ("ratatoskr-cluster", &["ratatoskr-core"]),
+    ("custom-backend", &["ratatoskr-core"]),
     ("xtask", &[]),
 ];
 

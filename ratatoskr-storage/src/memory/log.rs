@@ -14,8 +14,8 @@ use ratatoskr_core::{
     config::TopicConfig,
     offset::{Bounds, Offset},
     storage::{
-        Appended, BatchSlices, PartitionStats, ReadRequest, SegmentStats, StorageError,
-        StorageResult, TimestampedOffset,
+        Appended, BatchSlices, PartitionStats, ReadRequest, SegmentStats, StorageResult,
+        TimestampedOffset,
     },
     time::Timestamp,
 };
@@ -48,32 +48,18 @@ impl Log {
         Bounds::of_log(self.start, self.end, self.end)
     }
 
-    /// Whether `batches` may be appended: each at or beyond the end of what is before it.
-    pub(super) fn check_order(&self, batches: &[RecordBatch]) -> StorageResult<()> {
-        let mut log_end = self.end;
-        for batch in batches {
-            let base_offset = batch.header().base_offset;
-            if base_offset < log_end {
-                return Err(StorageError::OutOfOrder {
-                    base_offset,
-                    log_end,
-                });
-            }
-            log_end = batch.header().end_offset();
-        }
-        Ok(())
+    /// What appending `batches` will answer, if they are in order.
+    pub(super) fn plan(&self, batches: &[RecordBatch]) -> StorageResult<Appended> {
+        Appended::of(batches, self.end)
     }
 
-    /// Appends what [`check_order`](Self::check_order) has passed; `encoded` are the same batches.
+    /// Appends what [`plan`](Self::plan) has passed; `encoded` are the same batches.
     pub(super) fn append(
         &mut self,
         batches: &[RecordBatch],
         encoded: Vec<Bytes>,
         config: &TopicConfig,
-    ) -> Appended {
-        let base_offset = batches
-            .first()
-            .map_or(self.end, |batch| batch.header().base_offset);
+    ) {
         for (batch, bytes) in batches.iter().zip(encoded) {
             let header = batch.header();
             assert!(header.base_offset >= self.end, "batches were not checked");
@@ -88,10 +74,6 @@ impl Log {
                 config,
             );
         }
-        Appended {
-            base_offset,
-            log_end: self.end,
-        }
     }
 
     fn push(&mut self, batch: Batch, config: &TopicConfig) {
@@ -102,12 +84,7 @@ impl Log {
     }
 
     pub(super) fn read(&self, request: &ReadRequest) -> StorageResult<BatchSlices> {
-        if request.from < self.start || request.from > self.end {
-            return Err(StorageError::OffsetOutOfRange {
-                requested: request.from,
-                bounds: self.bounds(),
-            });
-        }
+        self.bounds().check(request.from)?;
         let mut found = Vec::new();
         let mut bytes = 0;
         for batch in self.batches_from(request.from) {
@@ -151,13 +128,9 @@ impl Log {
 
     /// Moves the log start up to `to` and answers how many bytes of batches are gone.
     pub(super) fn advance_start(&mut self, to: Offset) -> StorageResult<u64> {
-        if to > self.end {
-            return Err(StorageError::OffsetOutOfRange {
-                requested: to,
-                bounds: self.bounds(),
-            });
-        }
-        self.start = self.start.max(to);
+        let to = to.max(self.start);
+        self.bounds().check(to)?;
+        self.start = to;
         let mut freed = 0;
         while let Some(first) = self.segments.front_mut() {
             freed += first.trim(self.start);
@@ -177,11 +150,7 @@ impl Log {
     }
 
     pub(super) fn stats(&self) -> PartitionStats {
-        let segments: Vec<_> = self.segments.iter().filter_map(Segment::stats).collect();
-        PartitionStats {
-            bytes: segments.iter().map(|segment| segment.bytes).sum(),
-            segments,
-        }
+        self.segments.iter().filter_map(Segment::stats).collect()
     }
 }
 

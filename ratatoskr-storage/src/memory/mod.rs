@@ -27,11 +27,12 @@ use std::{
 use async_trait::async_trait;
 use parking_lot::RwLock;
 use ratatoskr_core::{
-    config::Durability,
+    broker::{Broker, BrokerBuilder},
     name::{TopicId, TopicName},
     storage::{Capabilities, Storage, StorageError, StorageResult, Topic, TopicDescriptor},
 };
 
+use crate::SystemClock;
 use topic::MemoryTopic;
 
 /// Topics in the heap.
@@ -65,6 +66,25 @@ impl MemoryStorage {
         }
     }
 
+    /// A broker over this storage, by the system's clock.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// use ratatoskr_core::{broker::NewTopic, name::TopicName, record::Record};
+    /// use ratatoskr_storage::MemoryStorage;
+    ///
+    /// let broker = MemoryStorage::new().broker().open().await?;
+    /// let orders = TopicName::parse("orders").unwrap();
+    /// broker.create_topic(&orders, NewTopic::default()).await?;
+    /// let sent = broker.publish(&orders, Record::new("one book")).await?;
+    /// assert_eq!(sent.offset.get(), 0);
+    /// # Ok::<(), ratatoskr_core::Error>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn broker(self) -> BrokerBuilder {
+        Broker::builder(Arc::new(self), Arc::new(SystemClock::new()))
+    }
+
     /// Bytes of all batches kept now.
     pub fn bytes(&self) -> u64 {
         self.budget.used.load(Ordering::Relaxed)
@@ -74,12 +94,7 @@ impl MemoryStorage {
 #[async_trait]
 impl Storage for MemoryStorage {
     fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            durability_default: Durability::Memory,
-            fsync: false,
-            persistent: false,
-            compaction: false,
-        }
+        Capabilities::IN_MEMORY
     }
 
     async fn create_topic(&self, topic: &TopicDescriptor) -> StorageResult<Arc<dyn Topic>> {
@@ -165,7 +180,7 @@ impl Budget {
 mod tests {
     use ratatoskr_core::{
         batch::{BatchHeader, HEADER_BYTES, RecordBatch},
-        config::TopicConfig,
+        config::{Durability, TopicConfig},
         offset::{Offset, PartitionIndex},
         storage::{Access, ReadRequest},
     };

@@ -76,7 +76,7 @@ impl Partition for MemoryPartition {
         let encoded: Vec<_> = batches.iter().map(RecordBatch::to_bytes).collect();
         let bytes: u64 = encoded.iter().map(|batch| batch.len() as u64).sum();
         let mut state = self.state.write();
-        self.unless_deleted(&state)?.check_order(batches)?;
+        let appended = self.unless_deleted(&state)?.plan(batches)?;
         if !self.budget.take(bytes) {
             return Err(StorageError::io(
                 format_args!("appending {bytes} bytes in memory"),
@@ -84,7 +84,8 @@ impl Partition for MemoryPartition {
             ));
         }
         let State { log, config, .. } = &mut *state;
-        Ok(log.append(batches, encoded, config))
+        log.append(batches, encoded, config);
+        Ok(appended)
     }
 
     fn bounds(&self) -> Bounds {
