@@ -241,28 +241,19 @@ impl TopicConfig {
 
     /// Each name with its value as text, in the order of [`TopicConfigChange::KEYS`].
     pub fn entries(&self) -> Vec<(&'static str, String)> {
-        let duration = |d: Option<Duration>| d.map_or("none".into(), |d| d.as_millis().to_string());
-        TopicConfigChange::KEYS
-            .iter()
-            .map(|&key| {
-                let value = match key {
-                    "durability" => self.durability.to_string(),
-                    "retention_ms" => duration(self.retention),
-                    "retention_bytes" => self
-                        .retention_bytes
-                        .map_or("none".into(), |bytes| bytes.to_string()),
-                    "segment_bytes" => self.segment_bytes.to_string(),
-                    "segment_ms" => duration(self.segment_age),
-                    "batch_bytes_max" => self.batch_bytes_max.to_string(),
-                    "ttl_ms" => duration(self.ttl_default),
-                    "compression" => self.compression.to_string(),
-                    "cleanup_policy" => self.cleanup_policy.to_string(),
-                    "timestamp_type" => self.timestamp_type.to_string(),
-                    other => unreachable!("{other} is in KEYS but has no value"),
-                };
-                (key, value)
-            })
-            .collect()
+        let all = TopicConfigChange {
+            durability: Some(self.durability),
+            retention: Some(self.retention),
+            retention_bytes: Some(self.retention_bytes),
+            segment_bytes: Some(self.segment_bytes),
+            segment_age: Some(self.segment_age),
+            batch_bytes_max: Some(self.batch_bytes_max),
+            ttl_default: Some(self.ttl_default),
+            compression: Some(self.compression),
+            cleanup_policy: Some(self.cleanup_policy),
+            timestamp_type: Some(self.timestamp_type),
+        };
+        all.entries()
     }
 
     fn check(&self) -> Result<(), InvalidConfig> {
@@ -367,6 +358,27 @@ impl TopicConfigChange {
             _ => return Err(InvalidConfig::unknown(key)),
         }
         Ok(())
+    }
+
+    /// Each name that is set with its value as text, as [`set`](Self::set) takes it.
+    pub fn entries(&self) -> Vec<(&'static str, String)> {
+        let bound = |bytes: Option<u64>| bytes.map_or("none".into(), |bytes| bytes.to_string());
+        let duration = |d: Option<Duration>| d.map_or("none".into(), |d| d.as_millis().to_string());
+        let value = |key| match key {
+            "durability" => self.durability.map(|value| value.to_string()),
+            "retention_ms" => self.retention.map(duration),
+            "retention_bytes" => self.retention_bytes.map(bound),
+            "segment_bytes" => self.segment_bytes.map(|value| value.to_string()),
+            "segment_ms" => self.segment_age.map(duration),
+            "batch_bytes_max" => self.batch_bytes_max.map(|value| value.to_string()),
+            "ttl_ms" => self.ttl_default.map(duration),
+            "compression" => self.compression.map(|value| value.to_string()),
+            "cleanup_policy" => self.cleanup_policy.map(|value| value.to_string()),
+            "timestamp_type" => self.timestamp_type.map(|value| value.to_string()),
+            other => unreachable!("{other} is in KEYS but has no value"),
+        };
+        let keys = Self::KEYS.into_iter();
+        keys.filter_map(|key| Some((key, value(key)?))).collect()
     }
 
     /// `base` with this change; `base` itself where nothing is asked for.

@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{Body, ErrorBody, Kind, Request, topics::requests};
 use crate::{
+    broker::OffsetSpec,
     name::TopicName,
     offset::{Bounds, Offset, PartitionIndex},
-    time::Timestamp,
 };
 
 /// Reads batches from partitions; waits until there are `bytes_min`, but no longer than `wait_ms`.
@@ -66,53 +66,8 @@ pub struct FindOffset {
     /// The partition.
     pub partition: PartitionIndex,
     /// What to find.
-    pub at: Place,
-}
-
-/// A place in a partition's log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(into = "(u8, i64)", try_from = "(u8, i64)")]
-pub enum Place {
-    /// The log start.
-    Start,
-    /// The end of what can be read.
-    End,
-    /// The first record of this time or later.
-    Timestamp(Timestamp),
-    /// This offset.
-    Offset(Offset),
-}
-
-const START: u8 = 0;
-const END: u8 = 1;
-const TIMESTAMP: u8 = 2;
-const OFFSET: u8 = 3;
-
-impl From<Place> for (u8, i64) {
-    fn from(place: Place) -> Self {
-        match place {
-            Place::Start => (START, 0),
-            Place::End => (END, 0),
-            Place::Timestamp(at) => (TIMESTAMP, at.get()),
-            Place::Offset(offset) => (OFFSET, offset.to_wire()),
-        }
-    }
-}
-
-impl TryFrom<(u8, i64)> for Place {
-    type Error = String;
-
-    fn try_from((kind, value): (u8, i64)) -> Result<Self, String> {
-        match kind {
-            START => Ok(Self::Start),
-            END => Ok(Self::End),
-            TIMESTAMP => Ok(Self::Timestamp(Timestamp::new(value))),
-            OFFSET => Offset::from_wire(value)
-                .map(Self::Offset)
-                .ok_or_else(|| format!("offset {value} cannot be")),
-            _ => Err(format!("place {kind} is unknown")),
-        }
-    }
+    #[serde(with = "offset_spec")]
+    pub at: OffsetSpec,
 }
 
 /// The offset found.
@@ -127,4 +82,39 @@ pub struct FoundOffset {
 requests! {
     Fetch -> Fetched,
     FindOffset -> FoundOffset,
+}
+
+/// An offset spec as the array of kind and value.
+mod offset_spec {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+
+    use crate::{broker::OffsetSpec, offset::Offset, time::Timestamp};
+
+    const START: u8 = 0;
+    const END: u8 = 1;
+    const TIMESTAMP: u8 = 2;
+    const OFFSET: u8 = 3;
+
+    pub(super) fn serialize<S: Serializer>(spec: &OffsetSpec, to: S) -> Result<S::Ok, S::Error> {
+        let (kind, value) = match *spec {
+            OffsetSpec::Start => (START, 0),
+            OffsetSpec::End => (END, 0),
+            OffsetSpec::Timestamp(at) => (TIMESTAMP, at.get()),
+            OffsetSpec::Offset(offset) => (OFFSET, offset.to_wire()),
+        };
+        (kind, value).serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<OffsetSpec, D::Error> {
+        let (kind, value) = <(u8, i64)>::deserialize(from)?;
+        match kind {
+            START => Ok(OffsetSpec::Start),
+            END => Ok(OffsetSpec::End),
+            TIMESTAMP => Ok(OffsetSpec::Timestamp(Timestamp::new(value))),
+            OFFSET => Offset::from_wire(value)
+                .map(OffsetSpec::Offset)
+                .ok_or_else(|| D::Error::custom(format!("offset {value} cannot be"))),
+            _ => Err(D::Error::custom(format!("place {kind} is unknown"))),
+        }
+    }
 }

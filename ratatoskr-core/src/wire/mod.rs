@@ -31,7 +31,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 pub use broker_error::RemoteError;
 pub use durability::WireDurability;
 pub use error::{ErrorBody, ErrorCode};
-pub use fetch::{Fetch, FetchPartition, Fetched, FetchedPartition, FindOffset, FoundOffset, Place};
+pub use fetch::{Fetch, FetchPartition, Fetched, FetchedPartition, FindOffset, FoundOffset};
 pub use frame::{BODY_DEPTH_MAX, FRAME_HEADER_BYTES, Frame, FrameError, FrameHead};
 pub use hello::{
     Goodbye, HELLO_VERSION, Hello, Ping, VERSION_MAX, VERSION_MIN, Welcome, negotiate,
@@ -42,7 +42,7 @@ pub use stats::{ProblemBody, Stats, StatsBody};
 pub use subscribe::{Credit, Deliver, Subscribe, Unsubscribe};
 pub use topics::{
     AddPartitions, AlterTopic, ConfigEntries, CreateTopic, DeleteTopic, DescribeTopic, ListTopics,
-    PartitionBody, TopicBody, Trim,
+    PartitionBody, TopicBody, TopicSummary, Trim,
 };
 
 /// A frame in bytes, unless a peer allows more.

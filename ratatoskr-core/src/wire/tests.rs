@@ -9,6 +9,7 @@ use super::*;
 use crate::{
     Error,
     batch::BatchError,
+    broker::{OffsetSpec, PartitionState},
     config::{Durability, InvalidConfig, TopicConfig},
     name::{TopicId, TopicName},
     offset::{Bounds, LeaderEpoch, Offset, PartitionIndex},
@@ -36,7 +37,9 @@ fn topic_body() -> TopicBody {
             bytes: 4_096,
             segments: 1,
             leader_epoch: LeaderEpoch::new(2),
-            offline: None,
+            state: PartitionState::Offline {
+                reason: "disk".into(),
+            },
         }],
     }
 }
@@ -113,7 +116,7 @@ fn topic_frames() {
         request(
             &CreateTopic {
                 topic: topic(),
-                partitions: 3,
+                partitions: Some(3),
                 config: config.clone(),
             },
             b""
@@ -130,7 +133,13 @@ fn topic_frames() {
     insta::assert_snapshot!("list_topics", request(&ListTopics {}, b""));
     insta::assert_snapshot!(
         "describe_topic",
-        request(&DescribeTopic { topic: topic() }, b"")
+        request(
+            &DescribeTopic {
+                topic: topic(),
+                create: false
+            },
+            b""
+        )
     );
     let topic = topic();
     let alter = AlterTopic {
@@ -219,13 +228,13 @@ fn reading_frames() {
         response::<Fetch>(&fetched, b"<record batches>")
     );
     for (name, at) in [
-        ("find_offset_start", Place::Start),
-        ("find_offset_end", Place::End),
+        ("find_offset_start", OffsetSpec::Start),
+        ("find_offset_end", OffsetSpec::End),
         (
             "find_offset_timestamp",
-            Place::Timestamp(Timestamp::new(1_700_000_000_000)),
+            OffsetSpec::Timestamp(Timestamp::new(1_700_000_000_000)),
         ),
-        ("find_offset_offset", Place::Offset(Offset::new(9))),
+        ("find_offset_offset", OffsetSpec::Offset(Offset::new(9))),
     ] {
         let find = FindOffset {
             topic: topic(),

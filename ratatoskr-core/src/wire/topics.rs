@@ -6,9 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use super::{Body, Done, Kind, Request};
 use crate::{
+    broker::{PartitionDescription, PartitionState, TopicDescription},
     config::{Durability, InvalidConfig, TopicConfig, TopicConfigChange},
     name::{TopicId, TopicName},
     offset::{Bounds, LeaderEpoch, Offset, PartitionIndex},
+    storage::TopicDescriptor,
 };
 
 /// Names and values of a configuration, in the words of [`TopicConfigChange::set`].
@@ -16,10 +18,20 @@ use crate::{
 #[serde(transparent)]
 pub struct ConfigEntries(pub Vec<(String, String)>);
 
+impl From<&TopicConfigChange> for ConfigEntries {
+    fn from(change: &TopicConfigChange) -> Self {
+        Self::texts(change.entries())
+    }
+}
+
 impl ConfigEntries {
     /// Every value of `config`.
     pub fn of(config: &TopicConfig) -> Self {
-        let entries = config.entries().into_iter();
+        Self::texts(config.entries())
+    }
+
+    fn texts(entries: Vec<(&'static str, String)>) -> Self {
+        let entries = entries.into_iter();
         Self(
             entries
                 .map(|(key, value)| (key.to_owned(), value))
@@ -54,8 +66,8 @@ impl ConfigEntries {
 pub struct CreateTopic {
     /// Its name.
     pub topic: TopicName,
-    /// How many partitions it gets; 0 for the broker's default.
-    pub partitions: u32,
+    /// How many partitions it gets; `None` for the broker's default.
+    pub partitions: Option<u32>,
     /// What differs from the broker's defaults.
     pub config: ConfigEntries,
 }
@@ -76,6 +88,8 @@ pub struct ListTopics {}
 pub struct DescribeTopic {
     /// Its name.
     pub topic: TopicName,
+    /// Whether to create it first, if it is not there and the broker is configured to.
+    pub create: bool,
 }
 
 /// Changes a topic's configuration.
@@ -134,8 +148,97 @@ pub struct PartitionBody {
     pub segments: u32,
     /// Counts the leaders it has had.
     pub leader_epoch: LeaderEpoch,
-    /// Why it takes no requests; `None` where it does.
-    pub offline: Option<String>,
+    /// Whether it is up.
+    #[serde(with = "partition_state")]
+    pub state: PartitionState,
+}
+
+/// A topic as it is listed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TopicSummary {
+    /// Its id, 16 bytes.
+    #[serde(with = "topic_id")]
+    pub id: TopicId,
+    /// Its name.
+    pub name: TopicName,
+    /// How many partitions it has.
+    pub partitions: u32,
+    /// Every value of its configuration.
+    pub config: ConfigEntries,
+}
+
+impl From<TopicDescription> for TopicBody {
+    fn from(topic: TopicDescription) -> Self {
+        Self {
+            id: topic.id,
+            name: topic.name,
+            config: ConfigEntries::of(&topic.config),
+            partitions: topic.partitions.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl TryFrom<TopicBody> for TopicDescription {
+    type Error = InvalidConfig;
+
+    fn try_from(topic: TopicBody) -> Result<Self, InvalidConfig> {
+        Ok(Self {
+            id: topic.id,
+            name: topic.name,
+            config: topic.config.to_config()?,
+            partitions: topic.partitions.into_iter().map(Into::into).collect(),
+        })
+    }
+}
+
+impl From<PartitionDescription> for PartitionBody {
+    fn from(partition: PartitionDescription) -> Self {
+        Self {
+            index: partition.index,
+            bounds: partition.bounds,
+            bytes: partition.bytes,
+            segments: partition.segments,
+            leader_epoch: partition.leader_epoch,
+            state: partition.state,
+        }
+    }
+}
+
+impl From<PartitionBody> for PartitionDescription {
+    fn from(partition: PartitionBody) -> Self {
+        Self {
+            index: partition.index,
+            bounds: partition.bounds,
+            bytes: partition.bytes,
+            segments: partition.segments,
+            leader_epoch: partition.leader_epoch,
+            state: partition.state,
+        }
+    }
+}
+
+impl From<TopicDescriptor> for TopicSummary {
+    fn from(topic: TopicDescriptor) -> Self {
+        Self {
+            id: topic.id,
+            name: topic.name,
+            partitions: topic.partitions,
+            config: ConfigEntries::of(&topic.config),
+        }
+    }
+}
+
+impl TryFrom<TopicSummary> for TopicDescriptor {
+    type Error = InvalidConfig;
+
+    fn try_from(topic: TopicSummary) -> Result<Self, InvalidConfig> {
+        Ok(Self {
+            id: topic.id,
+            name: topic.name,
+            partitions: topic.partitions,
+            config: topic.config.to_config()?,
+        })
+    }
 }
 
 macro_rules! requests {
@@ -155,7 +258,7 @@ pub(super) use requests;
 requests! {
     CreateTopic -> TopicBody,
     DeleteTopic -> Done,
-    ListTopics -> Vec<TopicBody>,
+    ListTopics -> Vec<TopicSummary>,
     DescribeTopic -> TopicBody,
     AlterTopic -> TopicBody,
     AddPartitions -> TopicBody,
@@ -175,5 +278,42 @@ mod topic_id {
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<TopicId, D::Error> {
         let bytes: serde_bytes::ByteArray<16> = serde::Deserialize::deserialize(from)?;
         TopicId::from_bytes(bytes.into_array()).ok_or_else(|| D::Error::custom("topic id of zeros"))
+    }
+}
+
+/// A partition's state as the array of number and reason.
+mod partition_state {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+
+    use crate::broker::PartitionState;
+
+    const CLOSED: u8 = 0;
+    const ONLINE: u8 = 1;
+    const OFFLINE: u8 = 2;
+
+    pub(super) fn serialize<S: Serializer>(
+        state: &PartitionState,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        match state {
+            PartitionState::Closed => (CLOSED, ""),
+            PartitionState::Online => (ONLINE, ""),
+            PartitionState::Offline { reason } => (OFFLINE, reason.as_str()),
+        }
+        .serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<PartitionState, D::Error> {
+        let (state, reason) = <(u8, String)>::deserialize(from)?;
+        match state {
+            CLOSED => Ok(PartitionState::Closed),
+            ONLINE => Ok(PartitionState::Online),
+            OFFLINE => Ok(PartitionState::Offline { reason }),
+            _ => Err(D::Error::custom(format!(
+                "partition state {state} is unknown"
+            ))),
+        }
     }
 }

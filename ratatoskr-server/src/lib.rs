@@ -1,0 +1,6 @@
+//! The Ratatoskr server as a library: what its binary, its tests and other programs that embed the
+//! network doors are made of.
+//!
+//! [`native`] is the door for `ratatoskr-client`; `docs/wire.md` says what travels through it.
+
+pub mod native;
