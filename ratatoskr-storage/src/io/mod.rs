@@ -5,9 +5,19 @@
 //! of the sectors written may persist, in any order, across files; creation, rename and removal last
 //! only once the **directory** is synced, sizes and contents once the **file** is.
 
+#[cfg(feature = "mmap")]
+mod map;
+#[cfg(feature = "mmap")]
+mod os;
+#[cfg(all(test, feature = "mmap"))]
+pub(crate) mod small_disk;
+
 use std::{fmt, io, path::Path, sync::Arc};
 
 use bytes::Bytes;
+
+#[cfg(feature = "mmap")]
+pub use os::OsFileSystem;
 
 /// How a file is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,10 +142,11 @@ pub trait File: Send + Sync + fmt::Debug {
     /// What the system says, once.
     fn sync_data(&self) -> io::Result<()>;
 
-    /// Maps the first `size` bytes for reading; later writes within them show in the map. The map
-    /// lives until the last clone of the answer is gone, the file's removal notwithstanding.
+    /// Maps the first `size` bytes for reading. The file must be sealed: from now on nobody writes,
+    /// grows or cuts it. The map lives until the last clone of the answer is gone, the file's
+    /// removal notwithstanding.
     ///
     /// # Errors
-    /// What the system says.
+    /// `UnexpectedEof` where the file is shorter; what the system says.
     fn map(&self, size: u64) -> io::Result<Bytes>;
 }

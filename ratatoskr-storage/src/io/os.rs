@@ -1,0 +1,224 @@
+//! The operating system's file system.
+//!
+//! Where a system lacks a call, the answer is the safe one: no `RWF_NOWAIT` means "would wait", no
+//! `fallocate` means that zeros are written.
+
+use std::{
+    fs::{self, OpenOptions, TryLockError},
+    io::{self, IoSlice},
+    os::unix::fs::FileExt,
+    path::Path,
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use rustix::{
+    fs::FallocateFlags,
+    io::{Errno, retry_on_intr},
+};
+
+use super::{DirEntry, File, FileSystem, LockGuard, OpenMode, map};
+
+/// Slices handed to one `pwritev` (POSIX promises 16, Linux takes 1,024).
+const SLICES_PER_WRITE_MAX: usize = 1024;
+/// Bytes of zeros written at once where there is no `fallocate`.
+const ZEROS_PER_WRITE: usize = 64 << 10;
+
+/// The file system of the operating system.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OsFileSystem;
+
+impl FileSystem for OsFileSystem {
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn File>> {
+        let mut options = OpenOptions::new();
+        options.read(true);
+        match mode {
+            OpenMode::Read => {}
+            OpenMode::Write => {
+                options.write(true);
+            }
+            OpenMode::CreateNew => {
+                options.write(true).create_new(true);
+            }
+        }
+        Ok(Arc::new(OsFile(options.open(path)?)))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    fn create_dir(&self, path: &Path) -> io::Result<()> {
+        match fs::create_dir(path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+            other => other,
+        }
+    }
+
+    fn remove_dir(&self, path: &Path) -> io::Result<()> {
+        fs::remove_dir(path)
+    }
+
+    fn list_dir(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
+        let mut entries = Vec::new();
+        for entry in fs::read_dir(path)? {
+            let entry = entry?;
+            let Ok(name) = entry.file_name().into_string() else {
+                continue;
+            };
+            let is_dir = entry.file_type()?.is_dir();
+            entries.push(DirEntry { name, is_dir });
+        }
+        entries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        Ok(entries)
+    }
+
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        fs::File::open(path)?.sync_all()
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn LockGuard>> {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Box::new(OsLock { _file: file })),
+            Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+}
+
+/// The lock is the open file's; closing it gives the lock back.
+#[derive(Debug)]
+struct OsLock {
+    _file: fs::File,
+}
+
+impl LockGuard for OsLock {}
+
+#[derive(Debug)]
+struct OsFile(fs::File);
+
+impl File for OsFile {
+    fn size(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+
+    fn read_exact_at(&self, buffer: &mut [u8], position: u64) -> io::Result<()> {
+        self.0.read_exact_at(buffer, position)
+    }
+
+    fn try_read_exact_at(&self, buffer: &mut [u8], position: u64) -> io::Result<bool> {
+        try_read_exact_at(&self.0, buffer, position)
+    }
+
+    fn write_all_at(&self, parts: &[&[u8]], position: u64) -> io::Result<()> {
+        if let [part] = parts {
+            return self.0.write_all_at(part, position);
+        }
+        let mut slices: Vec<_> = parts
+            .iter()
+            .filter(|part| !part.is_empty())
+            .map(|part| IoSlice::new(part))
+            .collect();
+        let mut rest = slices.as_mut_slice();
+        let mut position = position;
+        while !rest.is_empty() {
+            let now = rest.get(..SLICES_PER_WRITE_MAX).unwrap_or(rest);
+            let written = retry_on_intr(|| rustix::io::pwritev(&self.0, now, position))?;
+            if written == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            position += written as u64;
+            IoSlice::advance_slices(&mut rest, written);
+        }
+        Ok(())
+    }
+
+    fn allocate(&self, size: u64) -> io::Result<()> {
+        let before = self.size()?;
+        let Some(more) = size.checked_sub(before).filter(|&more| more > 0) else {
+            return Ok(());
+        };
+        let outcome =
+            retry_on_intr(|| rustix::fs::fallocate(&self.0, FallocateFlags::empty(), before, more));
+        let outcome = match outcome {
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => write_zeros(&self.0, before, size),
+            other => other.map_err(io::Error::from),
+        };
+        if outcome.is_err() {
+            // Some file systems keep what they got before the room ran out. The first error is the
+            // one to report; a size that cannot be put back is only a longer tail of zeros.
+            let _ = self.0.set_len(before);
+        }
+        outcome
+    }
+
+    fn set_len(&self, size: u64) -> io::Result<()> {
+        self.0.set_len(size)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn map(&self, size: u64) -> io::Result<Bytes> {
+        map::map(&self.0, size)
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn try_read_exact_at(file: &fs::File, buffer: &mut [u8], position: u64) -> io::Result<bool> {
+    use rustix::io::{ReadWriteFlags, preadv2};
+    use std::io::IoSliceMut;
+
+    let mut filled = 0;
+    while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        let at = position + filled as u64;
+        let outcome = retry_on_intr(|| {
+            preadv2(
+                file,
+                &mut [IoSliceMut::new(rest)],
+                at,
+                ReadWriteFlags::NOWAIT,
+            )
+        });
+        match outcome {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(read) => filled += read,
+            Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::NOSYS) => return Ok(false),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(true)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn try_read_exact_at(_: &fs::File, _: &mut [u8], _: u64) -> io::Result<bool> {
+    Ok(false)
+}
+
+fn write_zeros(file: &fs::File, from: u64, to: u64) -> io::Result<()> {
+    let zeros = [0; ZEROS_PER_WRITE];
+    let mut position = from;
+    while position < to {
+        let length = usize::try_from(to - position)
+            .unwrap_or(ZEROS_PER_WRITE)
+            .min(ZEROS_PER_WRITE);
+        file.write_all_at(zeros.get(..length).unwrap_or_default(), position)?;
+        position += length as u64;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[path = "os_tests.rs"]
+mod tests;
