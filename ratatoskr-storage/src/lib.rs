@@ -4,6 +4,8 @@ mod clock;
 pub mod io;
 #[cfg(feature = "memory")]
 mod memory;
+#[cfg(feature = "mmap")]
+pub mod mmap;
 
 pub use clock::SystemClock;
 #[cfg(feature = "memory")]

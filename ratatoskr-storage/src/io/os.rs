@@ -22,7 +22,7 @@ use super::{DirEntry, File, FileSystem, LockGuard, OpenMode, map};
 /// Slices handed to one `pwritev` (POSIX promises 16, Linux takes 1,024).
 const SLICES_PER_WRITE_MAX: usize = 1024;
 /// Bytes of zeros written at once where there is no `fallocate`.
-const ZEROS_PER_WRITE: usize = 64 << 10;
+const ZEROS_PER_WRITE: usize = 16 << 10;
 
 /// The file system of the operating system.
 #[derive(Clone, Copy, Debug, Default)]

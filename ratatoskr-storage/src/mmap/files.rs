@@ -1,0 +1,163 @@
+//! What all logs of a storage share: which files are open, how much of indexes and tails is in memory.
+//!
+//! Files and indexes of segments are closed and dropped by a clock (second chance): a segment that was
+//! used since the hand came by stays. On the way of an append or a read this costs one relaxed store;
+//! the ring's lock is taken only when something is opened. Invariant: **a file with bytes that are not
+//! synced is never closed**, since the error of their writing could get lost. So the limits are soft
+//! by as much as is dirty.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use parking_lot::Mutex;
+use tokio::sync::Semaphore;
+
+use super::{segment::Segment, tail::TailCache};
+
+/// Bounds of what all logs of a storage share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CacheLimits {
+    /// Open files (of which each may be mapped once).
+    pub open_files_max: usize,
+    /// Bytes of index entries in memory, those of active segments included.
+    pub index_bytes_max: usize,
+    /// Bytes of recently appended batches in memory.
+    pub tail_bytes_max: usize,
+    /// Reads that wait for the disk at a time.
+    pub cold_reads_max: usize,
+}
+
+impl Default for CacheLimits {
+    fn default() -> Self {
+        Self {
+            open_files_max: 10_000,
+            index_bytes_max: 64 << 20,
+            tail_bytes_max: 64 << 20,
+            cold_reads_max: 32,
+        }
+    }
+}
+
+/// What all logs of a storage share.
+#[derive(Debug)]
+pub struct SharedCaches {
+    pub(super) segments: SegmentCache,
+    pub(super) tails: TailCache,
+    pub(super) cold_reads: Arc<Semaphore>,
+}
+
+impl SharedCaches {
+    /// Empty ones.
+    pub fn new(limits: CacheLimits) -> Arc<Self> {
+        Arc::new(Self {
+            segments: SegmentCache {
+                files: Gauge::default(),
+                files_max: limits.open_files_max,
+                index_bytes: Gauge::default(),
+                index_bytes_max: limits.index_bytes_max,
+                ring: Mutex::default(),
+            },
+            tails: TailCache::new(limits.tail_bytes_max),
+            cold_reads: Arc::new(Semaphore::new(limits.cold_reads_max.max(1))),
+        })
+    }
+
+    /// How many files are open.
+    pub fn open_files(&self) -> usize {
+        self.segments.files.get()
+    }
+
+    /// Bytes of recently appended batches in memory.
+    pub fn tail_bytes(&self) -> usize {
+        self.tails.bytes()
+    }
+}
+
+/// Counts what is held of something.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Gauge(Arc<AtomicUsize>);
+
+impl Gauge {
+    fn get(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// `value`, counted as `amount` until it is dropped.
+    pub(super) fn hold<T>(&self, value: T, amount: usize) -> Held<T> {
+        self.0.fetch_add(amount, Ordering::Relaxed);
+        Held {
+            value,
+            amount,
+            gauge: self.clone(),
+        }
+    }
+}
+
+/// Something counted by a [`Gauge`].
+#[derive(Debug)]
+pub(super) struct Held<T> {
+    pub(super) value: T,
+    amount: usize,
+    gauge: Gauge,
+}
+
+impl<T> Held<T> {
+    /// Counts it as `amount` more.
+    pub(super) fn grow(&mut self, amount: usize) {
+        self.amount += amount;
+        self.gauge.0.fetch_add(amount, Ordering::Relaxed);
+    }
+}
+
+impl<T> Drop for Held<T> {
+    fn drop(&mut self) {
+        self.gauge.0.fetch_sub(self.amount, Ordering::Relaxed);
+    }
+}
+
+/// The clock over segments that hold files or an index.
+#[derive(Debug)]
+pub(super) struct SegmentCache {
+    pub(super) files: Gauge,
+    files_max: usize,
+    pub(super) index_bytes: Gauge,
+    index_bytes_max: usize,
+    ring: Mutex<VecDeque<Weak<Segment>>>,
+}
+
+impl SegmentCache {
+    /// Takes in a segment that was not in the ring, and makes room if too much is held. The caller
+    /// holds no lock of any segment.
+    pub(super) fn enter(&self, segment: &Arc<Segment>) {
+        self.ring.lock().push_back(Arc::downgrade(segment));
+    }
+
+    /// Closes what was not used for longest while too much is held. As above, no locks.
+    pub(super) fn make_room(&self) {
+        if !self.is_over() {
+            return;
+        }
+        let mut ring = self.ring.lock();
+        // Twice round: the first time takes the marks of use away.
+        for _ in 0..ring.len() * 2 {
+            if !self.is_over() {
+                break;
+            }
+            let Some(weak) = ring.pop_front() else { break };
+            if let Some(segment) = weak.upgrade()
+                && !segment.release_if_idle()
+            {
+                ring.push_back(weak);
+            }
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.files.get() > self.files_max || self.index_bytes.get() > self.index_bytes_max
+    }
+}

@@ -1,0 +1,590 @@
+//! Opening a log: what is on disk is taken in, verified beyond the checkpoint, and put in order.
+//!
+//! Nothing here depends on an earlier attempt having finished: each step leaves files that the next
+//! attempt reads the same way. A tail is saved aside and synced before it is cut off, later segments
+//! are renamed, and only then is the torn file cut; all of it is synced before the log is written to.
+
+use std::{io, path::Path, sync::Arc};
+
+use ratatoskr_core::{
+    offset::{LeaderEpoch, Offset},
+    storage::{StorageError, StorageResult},
+    time::Timestamp,
+};
+
+use super::{
+    Cut, LogCheckpoint, LogConfig, Quarantined, Recovered,
+    index::{FORMAT_VERSION, HEADER_BYTES, HeaderFault, IndexEntry, IndexHeader, Seed},
+    log::Active,
+    scan::{Found, LogReader, Scan, ScanFrom, scan},
+    segment::{Named, Place, Segment, index_name, index_position, log_name},
+};
+use crate::io::{File, OpenMode};
+
+/// A log as it was found and put in order.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) segments: Vec<Arc<Segment>>,
+    pub(super) active: Option<Active>,
+    pub(super) checkpoint: LogCheckpoint,
+    pub(super) log_end: Offset,
+    pub(super) leader_epoch: LeaderEpoch,
+    pub(super) max_timestamp: Timestamp,
+    pub(super) has_dir: bool,
+    pub(super) report: Recovered,
+}
+
+/// The bytes of an index file, as far as they can be believed.
+#[derive(Debug, Default)]
+pub(super) struct IndexOnDisk {
+    pub(super) header: Option<IndexHeader>,
+    pub(super) entries: Vec<IndexEntry>,
+    size: u64,
+}
+
+impl IndexOnDisk {
+    /// Reads the index of the segment at `base_offset`; one that is missing or damaged is empty.
+    pub(super) fn read(place: &Place, base_offset: Offset) -> StorageResult<Self> {
+        let path = place.dir.join(index_name(base_offset));
+        let wrap = |error| StorageError::io(format_args!("read {}", path.display()), error);
+        let file = match place.fs.open(&path, OpenMode::Read) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
+            other => other.map_err(wrap)?,
+        };
+        let size = file.size().map_err(wrap)?;
+        // An index of the largest segment with an entry a batch has less than this.
+        let length = usize::try_from(size.min(u32::MAX.into())).unwrap_or(usize::MAX);
+        let mut bytes = vec![0; length];
+        file.read_exact_at(&mut bytes, 0).map_err(wrap)?;
+        let header = match IndexHeader::decode(&bytes) {
+            Ok(header) if header.id == place.id && header.base_offset == base_offset => header,
+            Err(HeaderFault::Newer(version)) => {
+                return Err(StorageError::NewerFormat {
+                    found: version.into(),
+                    supported: FORMAT_VERSION.into(),
+                });
+            }
+            Ok(_) | Err(HeaderFault::Damaged) => {
+                return Ok(Self {
+                    size,
+                    ..Self::default()
+                });
+            }
+        };
+        let entries = bytes.get(HEADER_BYTES..).unwrap_or_default();
+        Ok(Self {
+            header: Some(header),
+            entries: Seed::new(place.id, base_offset).decode_entries(entries),
+            size,
+        })
+    }
+}
+
+/// Reads the directory and puts it in order.
+///
+/// # Errors
+/// [`StorageError::NewerFormat`]; [`StorageError::Io`] where a file cannot be read or changed.
+pub(super) fn recover(
+    place: &Place,
+    config: &LogConfig,
+    from: Option<LogCheckpoint>,
+) -> StorageResult<Opened> {
+    let (has_dir, bases) = list(place, from)?;
+    let mut recovery = Recovery {
+        place,
+        config,
+        from,
+        durable_end: from.map_or(Offset::ZERO, |from| from.log_end.max(from.log_start)),
+        end: from.map(|from| from.segment_base),
+        scanned: Vec::new(),
+        report: Recovered::default(),
+    };
+    let trusted = from.map_or(0, |from| bases.partition_point(|&b| b < from.segment_base));
+    let (trusted, unproven) = bases.split_at_checked(trusted).unwrap_or_default();
+    recovery.scan_all(unproven)?;
+    recovery.finish(trusted, has_dir)
+}
+
+/// Base offsets of the segments there are, in order; files that retention left behind are removed.
+fn list(place: &Place, from: Option<LogCheckpoint>) -> StorageResult<(bool, Vec<Offset>)> {
+    let entries = match place.fs.list_dir(&place.dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((false, Vec::new())),
+        other => other.map_err(|e| failed("list", &place.dir, e))?,
+    };
+    let named: Vec<_> = entries
+        .iter()
+        .filter(|entry| !entry.is_dir)
+        .filter_map(|entry| Some((Named::parse(&entry.name)?, entry.name.as_str())))
+        .collect();
+    let mut bases: Vec<Offset> = named
+        .iter()
+        .filter_map(|(named, _)| match named {
+            Named::Log(base_offset) => Some(*base_offset),
+            Named::Index(_) | Named::Cut(_) => None,
+        })
+        .collect();
+    let log_start = from.map_or(Offset::ZERO, |from| from.log_start);
+    let gone = bases
+        .iter()
+        .skip(1)
+        .take_while(|&&b| b <= log_start)
+        .count();
+    let gone: Vec<_> = bases.drain(..gone).collect();
+    for (named, name) in &named {
+        let is_left_over = match named {
+            Named::Log(base_offset) => gone.contains(base_offset),
+            Named::Index(base_offset) => !bases.contains(base_offset),
+            Named::Cut(base_offset) => bases.first().is_some_and(|first| base_offset < first),
+        };
+        if is_left_over {
+            let path = place.dir.join(name);
+            place
+                .fs
+                .remove_file(&path)
+                .map_err(|e| failed("remove", &path, e))?;
+        }
+    }
+    Ok((true, bases))
+}
+
+struct Recovery<'a> {
+    place: &'a Place,
+    config: &'a LogConfig,
+    from: Option<LogCheckpoint>,
+    /// What is bad below it is rot.
+    durable_end: Offset,
+    /// Where the next segment must begin.
+    end: Option<Offset>,
+    scanned: Vec<Scanned>,
+    report: Recovered,
+}
+
+struct Scanned {
+    base_offset: Offset,
+    log: Arc<dyn File>,
+    index: IndexOnDisk,
+    scan: Scan,
+    /// Whether it ends at the checkpoint, with all its entries.
+    is_on_disk: bool,
+}
+
+impl Recovery<'_> {
+    fn scan_all(&mut self, bases: &[Offset]) -> StorageResult<()> {
+        let mut indexes = Vec::with_capacity(bases.len());
+        for &base_offset in bases {
+            let index = IndexOnDisk::read(self.place, base_offset)?;
+            let proven = index.header.map_or(Offset::ZERO, |h| h.durable_end);
+            self.durable_end = self.durable_end.max(proven);
+            indexes.push(index);
+        }
+        for ((&base_offset, index), number) in bases.iter().zip(indexes).zip(0..) {
+            if let Some(end) = self.end.filter(|&end| end != base_offset) {
+                if base_offset < end || base_offset > self.durable_end {
+                    let detail = format!("a segment at {base_offset} where {end} is due");
+                    return self.cut(end, detail, None, bases.get(number..));
+                }
+                self.quarantine(end, base_offset, "a segment is missing");
+            }
+            let next_base = bases.get(number + 1).copied();
+            let scanned = self.scan_one(base_offset, index, next_base)?;
+            let extent = scanned.scan.extent();
+            self.end = Some(extent.end_offset);
+            let torn = scanned.scan.torn.clone();
+            let log = Arc::clone(&scanned.log);
+            self.scanned.push(scanned);
+            if let Some(detail) = torn {
+                let tail = Some((base_offset, log, extent.bytes));
+                return self.cut(extent.end_offset, detail, tail, bases.get(number + 1..));
+            }
+        }
+        Ok(())
+    }
+
+    fn scan_one(
+        &mut self,
+        base_offset: Offset,
+        index: IndexOnDisk,
+        next_base: Option<Offset>,
+    ) -> StorageResult<Scanned> {
+        let path = self.place.dir.join(log_name(base_offset));
+        let log = self
+            .place
+            .fs
+            .open(&path, OpenMode::Write)
+            .map_err(|e| failed("open", &path, e))?;
+        let trusted = self
+            .from
+            .filter(|from| from.segment_base == base_offset)
+            .map(|from| (from.position, from.log_end));
+        let from = ScanFrom {
+            base_offset,
+            seed: Seed::new(self.place.id, base_offset),
+            trusted,
+            durable_end: self.durable_end,
+            // The next segment's name says where this one ends only if that is proven.
+            next_base: next_base.filter(|&next| next <= self.durable_end),
+            index_span_bytes: self.config.index_span_bytes,
+        };
+        let scan = scan(from, &*log, &index.entries).map_err(|e| failed("read", &path, e))?;
+        self.report.scanned_bytes += scan.bytes_read;
+        self.report.quarantined.extend(scan.quarantined.clone());
+        if index.header.is_none() && scan.extent().bytes > 0 {
+            self.report.indexes_rebuilt += 1;
+        }
+        let is_on_disk = trusted.is_some_and(|(position, _)| position == scan.extent().bytes)
+            && scan.entries_on_disk == scan.entries.len()
+            && scan.torn.is_none();
+        Ok(Scanned {
+            base_offset,
+            log,
+            index,
+            scan,
+            is_on_disk,
+        })
+    }
+
+    fn quarantine(&mut self, from: Offset, until: Offset, detail: &str) {
+        if from < until {
+            self.report.quarantined.push(Quarantined {
+                from,
+                until,
+                detail: detail.into(),
+            });
+        }
+    }
+
+    /// Cuts the log at `at`: `tail` is the torn segment with the position of its first bad batch,
+    /// `later` are segments that follow it.
+    fn cut(
+        &mut self,
+        at: Offset,
+        detail: String,
+        tail: Option<(Offset, Arc<dyn File>, u64)>,
+        later: Option<&[Offset]>,
+    ) -> StorageResult<()> {
+        let mut cut = Cut {
+            at,
+            bytes: 0,
+            files: Vec::new(),
+            detail,
+        };
+        if let Some((base_offset, log, position)) = &tail {
+            let path = self.place.dir.join(log_name(*base_offset));
+            self.save_tail(*base_offset, &**log, *position, &mut cut)
+                .map_err(|e| failed("save the torn tail of", &path, e))?;
+        }
+        for &base_offset in later.unwrap_or_default() {
+            let path = self.place.dir.join(log_name(base_offset));
+            self.set_aside(base_offset, &mut cut)
+                .map_err(|e| failed("set aside", &path, e))?;
+        }
+        self.place
+            .fs
+            .sync_dir(&self.place.dir)
+            .map_err(|e| failed("sync", &self.place.dir, e))?;
+        if let Some((base_offset, log, position)) = tail {
+            let path = self.place.dir.join(log_name(base_offset));
+            log.set_len(position)
+                .and_then(|()| log.sync_data())
+                .map_err(|e| failed("cut", &path, e))?;
+        }
+        tracing::warn!(
+            dir = %self.place.dir.display(), at = %cut.at, bytes = cut.bytes, detail = %cut.detail,
+            "cut a torn tail off a log",
+        );
+        self.report.cut = Some(cut);
+        Ok(())
+    }
+
+    fn save_tail(
+        &self,
+        base_offset: Offset,
+        log: &dyn File,
+        position: u64,
+        cut: &mut Cut,
+    ) -> io::Result<()> {
+        let mut reader = LogReader::new(log)?;
+        let end = reader.end_of_data(position)?;
+        if end == position {
+            return Ok(());
+        }
+        cut.bytes += end - position;
+        let bytes = reader.bytes(position, end - position)?;
+        let name = cut_name(base_offset, position, &bytes);
+        let path = self.place.dir.join(&name);
+        // The name holds the checksum: a file that has it is from an attempt that did not finish.
+        let file = match self.place.fs.open(&path, OpenMode::CreateNew) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                self.place.fs.open(&path, OpenMode::Write)?
+            }
+            other => other?,
+        };
+        match file
+            .allocate(bytes.len() as u64)
+            .and_then(|()| file.write_all_at(&[&bytes], 0))
+        {
+            Err(error) if is_full(&error) => {
+                tracing::warn!(path = %path.display(), "no room to save a torn tail");
+                self.place.fs.remove_file(&path)
+            }
+            other => {
+                other?;
+                file.sync_data()?;
+                cut.files.push(name);
+                Ok(())
+            }
+        }
+    }
+
+    /// Renames a later segment's log file and removes its index.
+    fn set_aside(&self, base_offset: Offset, cut: &mut Cut) -> io::Result<()> {
+        let from = self.place.dir.join(log_name(base_offset));
+        let log = self.place.fs.open(&from, OpenMode::Read)?;
+        let mut reader = LogReader::new(&*log)?;
+        let end = reader.end_of_data(0)?;
+        if end == 0 {
+            self.place.fs.remove_file(&from)?;
+        } else {
+            let name = cut_name(base_offset, 0, &reader.bytes(0, end)?);
+            self.place.fs.rename(&from, &self.place.dir.join(&name))?;
+            cut.bytes += end;
+            cut.files.push(name);
+        }
+        let index = self.place.dir.join(index_name(base_offset));
+        match self.place.fs.remove_file(&index) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Turns what was scanned into segments, the last one into the active one if it can go on.
+    fn finish(mut self, trusted: &[Offset], has_dir: bool) -> StorageResult<Opened> {
+        let mut end = self.end.unwrap_or_default();
+        if end < self.durable_end {
+            self.quarantine(end, self.durable_end, "records are missing");
+            end = self.durable_end;
+        }
+        let first = trusted
+            .first()
+            .copied()
+            .or_else(|| self.scanned.first().map(|scanned| scanned.base_offset));
+        let log_start = self
+            .from
+            .map_or(first.unwrap_or_default(), |from| from.log_start);
+        if let Some(first) = first {
+            self.quarantine(log_start, first, "segments are missing");
+        }
+        // What was trimmed may not have reached the disk; its offsets are spent all the same.
+        let end = end.max(log_start);
+
+        let mut leader_epoch = self.from.map_or(LeaderEpoch::default(), |f| f.leader_epoch);
+        let mut max_timestamp = self.from.map_or(Timestamp::NONE, |f| f.max_timestamp);
+        let mut segments: Vec<_> = trusted
+            .iter()
+            .map(|&base_offset| Segment::sealed(self.place, base_offset))
+            .collect();
+        let mut active = None;
+        let count = self.scanned.len();
+        for (scanned, number) in std::mem::take(&mut self.scanned).into_iter().zip(1..) {
+            max_timestamp = max_timestamp.max(scanned.scan.max_timestamp);
+            if let Some(epoch) = scanned.last_epoch(self.place)? {
+                leader_epoch = epoch;
+            }
+            let goes_on = number == count && scanned.scan.extent().end_offset == end;
+            let (segment, writer) = scanned.into_segment(self.place, goes_on, self.durable_end)?;
+            segments.push(segment);
+            active = writer;
+        }
+        self.report
+            .quarantined
+            .retain(|range| range.until > log_start);
+        self.report.quarantined.sort_by_key(|range| range.from);
+        // Without a checkpoint nothing is known to be on disk, so that the next scan begins at the start.
+        let checkpoint = self.from.unwrap_or(LogCheckpoint {
+            log_start,
+            log_end: log_start,
+            segment_base: log_start,
+            position: 0,
+            leader_epoch,
+            max_timestamp,
+        });
+        Ok(Opened {
+            segments,
+            active,
+            checkpoint,
+            log_end: end,
+            leader_epoch,
+            max_timestamp,
+            has_dir,
+            report: self.report,
+        })
+    }
+}
+
+impl Scanned {
+    /// The leader epoch of the last batch, where there is one that can be read.
+    fn last_epoch(&self, place: &Place) -> StorageResult<Option<LeaderEpoch>> {
+        if self.scan.leader_epoch.is_some() {
+            return Ok(self.scan.leader_epoch);
+        }
+        let path = place.dir.join(log_name(self.base_offset));
+        let wrap = |e| failed("read", &path, e);
+        let mut reader = LogReader::new(&*self.log).map_err(wrap)?;
+        let before = self.scan.entries.iter().rev().nth(1);
+        let mut position = before.map_or(0, |entry| u64::from(entry.end_position));
+        let mut epoch = None;
+        while position < self.scan.open.position() {
+            let Found::Batch(header, bytes) = reader.find(position).map_err(wrap)? else {
+                break;
+            };
+            position += bytes.len() as u64;
+            epoch = Some(header.leader_epoch);
+        }
+        Ok(epoch)
+    }
+
+    /// Puts the files in order and makes the segment, with what is needed to append if it `goes_on`.
+    fn into_segment(
+        mut self,
+        place: &Place,
+        goes_on: bool,
+        durable_end: Offset,
+    ) -> StorageResult<(Arc<Segment>, Option<Active>)> {
+        let extent = self.scan.extent();
+        if !goes_on && let Some(entry) = self.scan.open.close(0) {
+            self.scan.entries.push(entry);
+        }
+        let log_path = place.dir.join(log_name(self.base_offset));
+        let mut log_bytes = self.log.size().map_err(|e| failed("read", &log_path, e))?;
+        if !goes_on && log_bytes > extent.bytes {
+            self.log
+                .set_len(extent.bytes)
+                .map_err(|e| failed("cut", &log_path, e))?;
+            log_bytes = extent.bytes;
+        }
+        let on_disk = self.scan.entries_on_disk;
+        let entries = self.scan.entries.clone();
+        let segment = Segment::known(place, self.base_offset, !goes_on, self.scan.entries, extent);
+        // Beyond the checkpoint nothing is known to be on disk.
+        segment.set_dirty(!self.is_on_disk || !goes_on);
+        let written = segment
+            .renew_index(&self.index, on_disk, durable_end)
+            .and_then(|()| match entries.get(on_disk..) {
+                Some(new) if !goes_on && !new.is_empty() => segment.write_entries(on_disk, new),
+                _ => Ok(()),
+            });
+        match written {
+            // The entries stay in memory; the index is built again when the log is next opened.
+            Err(error) if is_full(&error) => {}
+            other => other.map_err(|e| failed("write", &segment.index_path(), e))?,
+        }
+        let active = if goes_on {
+            let first = first_timestamp(&*self.log).map_err(|e| failed("read", &log_path, e))?;
+            Some(Active {
+                segment: Arc::clone(&segment),
+                bytes: extent.bytes,
+                allocated: log_bytes,
+                open: self.scan.open,
+                max_timestamp: extent.max_timestamp,
+                entries_written: on_disk,
+                first_timestamp: first,
+            })
+        } else {
+            None
+        };
+        Ok((segment, active))
+    }
+}
+
+impl Segment {
+    /// Leaves the index file with a right header and `entries` entries, and nothing after them.
+    fn renew_index(
+        self: &Arc<Self>,
+        found: &IndexOnDisk,
+        entries: usize,
+        durable_end: Offset,
+    ) -> io::Result<()> {
+        if found.header.is_none() {
+            return self.create_index(durable_end);
+        }
+        let end = index_position(entries);
+        if found.size > end {
+            self.index_file()?.set_len(end)?;
+        }
+        Ok(())
+    }
+}
+
+/// Loads the index of a sealed segment that is known to end at `next_base`, building it from the log
+/// where it does not say so. Blocks; answers what is corrupt.
+pub(super) fn load(
+    place: &Place,
+    config: &LogConfig,
+    segment: &Arc<Segment>,
+    next_base: Offset,
+) -> StorageResult<Vec<Quarantined>> {
+    let index = IndexOnDisk::read(place, segment.base_offset)?;
+    let log_path = segment.log_path();
+    let wrap = |e| failed("read", &log_path, e);
+    let log = segment.log_file().map_err(wrap)?;
+    let size = log.size().map_err(wrap)?;
+    let is_whole = index
+        .entries
+        .last()
+        .is_some_and(|last| last.end_offset == next_base && u64::from(last.end_position) <= size);
+    if is_whole {
+        let max = index.entries.iter().map(|entry| entry.max_timestamp).max();
+        let extent = super::segment::Extent {
+            bytes: index.entries.last().map_or(0, |e| e.end_position.into()),
+            end_offset: next_base,
+            max_timestamp: max.unwrap_or(Timestamp::NONE),
+        };
+        segment.set_loaded(index.entries, extent);
+        return Ok(Vec::new());
+    }
+    let from = ScanFrom {
+        base_offset: segment.base_offset,
+        seed: segment.seed,
+        trusted: None,
+        durable_end: next_base,
+        next_base: Some(next_base),
+        index_span_bytes: config.index_span_bytes,
+    };
+    let mut found = scan(from, &*log, &index.entries).map_err(wrap)?;
+    let extent = found.extent();
+    if let Some(entry) = found.open.close(0) {
+        found.entries.push(entry);
+    }
+    tracing::warn!(
+        path = %segment.index_path().display(), corrupt = found.quarantined.len(),
+        "built the index of a sealed segment from its log",
+    );
+    if let Err(error) = segment.rewrite_index(&found.entries) {
+        tracing::warn!(path = %segment.index_path().display(), %error, "an index could not be written");
+    }
+    segment.set_loaded(found.entries, extent);
+    Ok(found.quarantined)
+}
+
+fn first_timestamp(log: &dyn File) -> io::Result<Option<Timestamp>> {
+    Ok(match LogReader::new(log)?.find(0)? {
+        Found::Batch(header, _) => Some(header.max_timestamp),
+        Found::End | Found::Bad(_) => None,
+    })
+}
+
+fn cut_name(base_offset: Offset, position: u64, bytes: &[u8]) -> String {
+    let crc = crc32fast::hash(bytes);
+    format!("{:020}.cut-{position}-{crc:08x}", base_offset.get())
+}
+
+pub(super) fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
+}
+
+fn failed(what: &str, path: &Path, error: io::Error) -> StorageError {
+    StorageError::io(format_args!("{what} {}", path.display()), error)
+}
