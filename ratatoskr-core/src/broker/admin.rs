@@ -7,14 +7,17 @@ use std::{future::Future, sync::Arc};
 
 use crate::{
     broker::{
-        Broker, Shared, builder::answered, partition::PartitionState, supervision::caught_async,
+        Broker, Shared,
+        builder::answered,
+        partition::{PartitionCell, PartitionState},
+        supervision::caught_async,
         topic::TopicState,
     },
     config::{InvalidConfig, TopicConfig, TopicConfigChange},
     error::Error,
     name::{TopicId, TopicName},
     offset::{Bounds, LeaderEpoch, Offset, PartitionIndex},
-    storage::TopicDescriptor,
+    storage::{PartitionStats, TopicDescriptor},
 };
 
 /// A topic to be created.
@@ -44,7 +47,7 @@ pub struct TopicDescription {
 pub struct PartitionDescription {
     /// Its number.
     pub index: PartitionIndex,
-    /// Where its log begins and ends; all zero while it is down.
+    /// Where its log begins and ends; all zero while it is down or closed.
     pub bounds: Bounds,
     /// Bytes of its batches.
     pub bytes: u64,
@@ -57,7 +60,7 @@ pub struct PartitionDescription {
 }
 
 impl Broker {
-    /// Creates a topic. On return it lasts as long as the storage can make it.
+    /// Creates a topic, whose partitions are closed until they are used. On return it lasts as long as the storage can make it.
     ///
     /// # Errors
     /// [`Error::TopicExists`], [`Error::InternalTopic`], [`Error::InvalidConfig`],
@@ -74,7 +77,7 @@ impl Broker {
         let name = name.clone();
         self.change(async move |shared| {
             let topic = shared.create(&name, &new).await?;
-            Ok(describe(&topic))
+            Ok(describe(&topic, Closed::Stay))
         })
         .await
     }
@@ -104,7 +107,7 @@ impl Broker {
     /// # Errors
     /// [`Error::UnknownTopic`].
     pub fn describe_topic(&self, name: &TopicName) -> Result<TopicDescription, Error> {
-        Ok(describe(&*self.topic(name)?))
+        Ok(describe(&*self.topic(name)?, Closed::Open))
     }
 
     /// Changes a topic's configuration; what is not named stays. A change of durability waits for
@@ -127,7 +130,7 @@ impl Broker {
         let (name, change) = (name.clone(), change.clone());
         self.change(async move |shared| {
             let topic = shared.alter(&name, &change).await?;
-            Ok(describe(&topic))
+            Ok(describe(&topic, Closed::Stay))
         })
         .await
     }
@@ -149,7 +152,7 @@ impl Broker {
         let name = name.clone();
         self.change(async move |shared| {
             let topic = shared.add_partitions(&name, total).await?;
-            Ok(describe(&topic))
+            Ok(describe(&topic, Closed::Stay))
         })
         .await
     }
@@ -368,29 +371,45 @@ fn limit(limit: &'static str, max: usize) -> Error {
     }
 }
 
-pub(super) fn describe(topic: &TopicState) -> TopicDescription {
+/// What to do with partitions that nobody has used yet.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Closed {
+    /// Open them to see what they hold.
+    Open,
+    /// Describe them as closed.
+    Stay,
+}
+
+fn describe(topic: &TopicState, closed: Closed) -> TopicDescription {
     let shared = topic.shared();
+    let partitions = topic.partitions();
     TopicDescription {
         id: shared.id,
         name: shared.name.clone(),
         config: TopicConfig::clone(&shared.config()),
-        partitions: topic
-            .partitions()
+        partitions: partitions
             .iter()
-            .map(|partition| {
-                // Asking opens the partition, so its state is told after that.
-                let bounds = partition.bounds().unwrap_or_default();
-                let log = partition.log_stats().unwrap_or_default();
-                let (state, leader_epoch) = partition.state();
-                PartitionDescription {
-                    index: partition.index(),
-                    bounds,
-                    bytes: log.bytes,
-                    segments: u32::try_from(log.segments.len()).unwrap_or(u32::MAX),
-                    leader_epoch,
-                    state,
-                }
-            })
+            .map(|partition| describe_partition(partition, closed))
             .collect(),
+    }
+}
+
+fn describe_partition(partition: &PartitionCell, closed: Closed) -> PartitionDescription {
+    let look = closed == Closed::Open || partition.is_open();
+    let (bounds, log) = if look {
+        (partition.bounds(), partition.log_stats())
+    } else {
+        (Ok(Bounds::default()), Ok(PartitionStats::default()))
+    };
+    // Looking may have opened it, or taken it down.
+    let (state, leader_epoch) = partition.state();
+    let log = log.unwrap_or_default();
+    PartitionDescription {
+        index: partition.index(),
+        bounds: bounds.unwrap_or_default(),
+        bytes: log.bytes,
+        segments: u32::try_from(log.segments.len()).unwrap_or(u32::MAX),
+        leader_epoch,
+        state,
     }
 }

@@ -1,10 +1,15 @@
 //! The broker as its users see it, over a backend and a committer that do as a test tells them.
 
 mod admin;
+mod cancel;
+mod commit;
 mod fetch;
+mod flush;
+mod idempotence;
 mod produce;
 mod publish;
+mod shutdown;
 mod stream;
 mod subscribe;
-#[expect(dead_code, reason = "further tests use the rest")]
+mod supervision;
 mod support;

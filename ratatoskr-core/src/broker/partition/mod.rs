@@ -199,6 +199,11 @@ impl PartitionCell {
         Offset::new(self.high_watermark.load(Ordering::Acquire))
     }
 
+    /// Whether the log is open.
+    pub(super) fn is_open(&self) -> bool {
+        self.reader.read().is_some()
+    }
+
     /// Why the partition is down, if it is, and for the how manieth time.
     pub(super) fn offline_reason(&self) -> Option<(String, u32)> {
         let inner = self.inner.lock();

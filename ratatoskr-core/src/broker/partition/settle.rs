@@ -177,10 +177,12 @@ impl PartitionCell {
             return;
         };
         self.context.runtime.spawn(async move {
-            tokio::select! {
-                () = tokio::time::sleep(after) => {}
-                // Shutting down flushes every partition anyway.
-                () = this.context.stopped(), if !after.is_zero() => {}
+            if !after.is_zero() {
+                tokio::select! {
+                    () = tokio::time::sleep(after) => {}
+                    // Shutting down flushes every partition anyway.
+                    () = this.context.stopped() => {}
+                }
             }
             this.flush_pending(opening).await;
         });
