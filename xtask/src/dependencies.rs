@@ -41,6 +41,8 @@ const OUTSIDE_NAMES: [&str; 5] = [
     "SystemTime",
     "Instant::now",
 ];
+/// Its timers are paused in tests, so a file that takes its `Instant` from here may ask for the time.
+const TIMERS: &str = "tokio::time";
 
 /// # Errors
 /// A crate needs what it must not.
@@ -97,6 +99,7 @@ fn outside_crates(tree: &str) -> Vec<String> {
 
 /// What the code of core names that it must not; comments may.
 fn outside_names(path: &str, text: &str) -> Vec<String> {
+    let timers = text.contains(TIMERS);
     let code = text
         .lines()
         .zip(1..)
@@ -104,7 +107,7 @@ fn outside_names(path: &str, text: &str) -> Vec<String> {
     code.flat_map(|(line, number)| {
         OUTSIDE_NAMES
             .iter()
-            .filter(move |name| line.contains(**name))
+            .filter(move |name| line.contains(**name) && !(timers && **name == "Instant::now"))
             .map(move |name| format!("{path}:{number}: core must not use {name}"))
     })
     .collect()
@@ -134,5 +137,8 @@ mod tests {
             outside_names("a.rs", text),
             ["a.rs:2: core must not use std::fs"]
         );
+        assert_eq!(outside_names("a.rs", "Instant::now()").len(), 1);
+        let timers = "use tokio::time::Instant;\nInstant::now();\n";
+        assert_eq!(outside_names("a.rs", timers), [""; 0]);
     }
 }

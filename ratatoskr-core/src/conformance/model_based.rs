@@ -1,4 +1,4 @@
-//! Random mixtures of operations on a partition and on its [`Model`], which must agree after each.
+//! Random mixtures of operations on a partition and on its `Model`, which must agree after each.
 //!
 //! What is done follows from fixed seeds, so a run can be repeated; a failing mixture is shrunk to a
 //! small one before it is shown.

@@ -34,7 +34,7 @@ pub(super) fn check(file: &File) -> Vec<String> {
             file.path
         ));
     }
-    if !file.text.starts_with("//!") {
+    if !file.text.starts_with("//!") && !is_test_module(&file.path) {
         wrong.push(format!(
             "{}: does not open with what it is for (`//!`)",
             file.path
@@ -58,6 +58,11 @@ pub(super) fn check(file: &File) -> Vec<String> {
         }
     }
     wrong
+}
+
+/// Whether the file is a part of a module's tests, which its name explains.
+fn is_test_module(path: &str) -> bool {
+    path.contains("/tests/") || path.ends_with("_tests.rs") || path.ends_with("/tests.rs")
 }
 
 /// Whether the line opens an unsafe block, function, trait or implementation.
