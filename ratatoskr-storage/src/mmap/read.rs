@@ -93,11 +93,14 @@ impl PartitionLog {
         at: Timestamp,
     ) -> StorageResult<Option<TimestampedOffset>> {
         let mut from = self.bounds().log_start;
-        while let Some((segment, end_offset)) = self.0.segment_at(from) {
+        while from < self.bounds().log_end {
             if let Some(range) = self.0.quarantine_at(from) {
                 from = range.until;
                 continue;
             }
+            let Some((segment, end_offset)) = self.0.segment_at(from) else {
+                break;
+            };
             let extent = self.0.extent(&segment, end_offset)?;
             let span = segment.span_for(from, at, &extent);
             let Some((start, end)) = span.filter(|_| extent.max_timestamp >= at) else {
@@ -183,17 +186,19 @@ impl Log {
         let mut from = request.from;
         let mut room = request.bytes_max;
         let mut slices: Vec<Bytes> = Vec::new();
-        while let Some((segment, end_offset)) = self.segment_at(from) {
+        while from < bounds.log_end {
             let is_first = slices.is_empty();
-            if from >= bounds.log_end || (!is_first && room == 0) {
-                break;
-            }
             if let Some(range) = self.quarantine_at(from) {
                 if is_first {
                     return Err(range.into());
                 }
                 break;
             }
+            let Some((segment, end_offset)) =
+                self.segment_at(from).filter(|_| is_first || room > 0)
+            else {
+                break;
+            };
             let wish = Wish {
                 from,
                 until: self
@@ -299,6 +304,7 @@ impl Log {
         wish: &Wish,
         mode: Mode,
     ) -> StorageResult<Part> {
+        let _in_use = segment.in_use();
         let is_loaded = segment.contents.read().entries.is_some();
         if !is_loaded {
             if mode == Mode::Hot {
@@ -369,8 +375,9 @@ impl Log {
         let whole = spans.chain([(bytes.len(), None)]);
         for (end, entry) in whole {
             let span = bytes.slice(good_end..end.min(bytes.len()).max(good_end));
+            let parsed = || parsed(&span, offset, entry.is_none());
             let is_right = entry.is_some_and(|e| segment.seed.span_crc(&span) == e.span_crc);
-            if !is_right && let Err((length, at, detail)) = parsed(&span, offset) {
+            if !is_right && let Err((length, at, detail)) = parsed() {
                 good_end += length;
                 bad = Some(Quarantined {
                     from: at,
@@ -570,15 +577,22 @@ fn mapped(segment: &Arc<Segment>, wish: &Wish) -> io::Result<Option<Part>> {
         .map(|map| Part::Found(map.slice(from..to), end_offset)))
 }
 
-/// Whether a span is batches that are right by themselves and follow each other without a gap; else
-/// how many bytes are, and at which offset something is wrong.
-fn parsed(span: &Bytes, mut offset: Offset) -> Result<(), (usize, Offset, String)> {
+/// Whether a span is batches that are right by themselves and follow each other (`with_gaps` or
+/// without); else how many bytes are, and at which offset something is wrong.
+fn parsed(
+    span: &Bytes,
+    mut offset: Offset,
+    with_gaps: bool,
+) -> Result<(), (usize, Offset, String)> {
     let mut rest = span.clone();
     while !rest.is_empty() {
         let good = span.len() - rest.len();
         let batch = RecordBatch::split_first(&mut rest).and_then(|b| b.verify_crc().map(|()| b));
         match batch {
-            Ok(batch) if batch.header().base_offset >= offset => {
+            Ok(batch)
+                if batch.header().base_offset == offset
+                    || (with_gaps && batch.header().base_offset > offset) =>
+            {
                 offset = batch.header().end_offset();
             }
             Ok(batch) => {

@@ -359,11 +359,6 @@ impl Recovery<'_> {
 
     /// Turns what was scanned into segments, the last one into the active one if it can go on.
     fn finish(mut self, trusted: &[Offset], has_dir: bool) -> StorageResult<Opened> {
-        let mut end = self.end.unwrap_or_default();
-        if end < self.durable_end {
-            self.quarantine(end, self.durable_end, "records are missing");
-            end = self.durable_end;
-        }
         let first = trusted
             .first()
             .copied()
@@ -371,8 +366,14 @@ impl Recovery<'_> {
         let log_start = self
             .from
             .map_or(first.unwrap_or_default(), |from| from.log_start);
-        if let Some(first) = first {
-            self.quarantine(log_start, first, "segments are missing");
+        let mut end = self.end.unwrap_or_default();
+        match first {
+            Some(first) => self.quarantine(log_start, first, "segments are missing"),
+            None => end = end.min(log_start),
+        }
+        if end < self.durable_end {
+            self.quarantine(end, self.durable_end, "records are missing");
+            end = self.durable_end;
         }
         // What was trimmed may not have reached the disk; its offsets are spent all the same.
         let end = end.max(log_start);

@@ -12,7 +12,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
@@ -128,6 +128,17 @@ pub(super) struct Segment {
     pub(super) contents: RwLock<Contents>,
     was_used: AtomicBool,
     is_dirty: AtomicBool,
+    readers: AtomicUsize,
+}
+
+/// Keeps a segment's index in memory while it lives.
+#[derive(Debug)]
+pub(super) struct InUse<'a>(&'a AtomicUsize);
+
+impl Drop for InUse<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 /// Where segments live.
@@ -186,6 +197,7 @@ impl Segment {
             contents: RwLock::new(contents),
             was_used: AtomicBool::new(true),
             is_dirty: AtomicBool::new(false),
+            readers: AtomicUsize::new(0),
         })
     }
 
@@ -325,6 +337,13 @@ impl Segment {
         self.caches.segments.make_room();
     }
 
+    /// From now on an index that is in memory stays there, and one that is loaded too.
+    pub(super) fn in_use(&self) -> InUse<'_> {
+        self.was_used.store(true, Ordering::Relaxed);
+        self.readers.fetch_add(1, Ordering::AcqRel);
+        InUse(&self.readers)
+    }
+
     /// Gives back files and index unless it was used since it was last asked, or has bytes that are
     /// not synced. Whether it did, and so has left the ring.
     pub(super) fn release_if_idle(&self) -> bool {
@@ -336,6 +355,10 @@ impl Segment {
         else {
             return false;
         };
+        // Asked under the lock under which a reader looks for the index.
+        if self.readers.load(Ordering::Acquire) > 0 {
+            return false;
+        }
         *files = Files::default();
         if contents.is_sealed {
             contents.entries = None;
