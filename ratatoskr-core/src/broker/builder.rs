@@ -10,6 +10,7 @@ use crate::{
         catalog::Catalog,
         config::BrokerConfig,
         context::Context,
+        retention,
         subscribe::Subscriptions,
         supervision::{Failure, caught_async},
         topic::TopicState,
@@ -79,6 +80,7 @@ impl BrokerBuilder {
             subscriptions: Subscriptions::default(),
             admin: tokio::sync::Mutex::new(()),
         });
+        retention::spawn(&shared);
         Ok(Broker { shared })
     }
 }

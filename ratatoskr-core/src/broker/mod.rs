@@ -17,6 +17,7 @@ mod produce;
 mod producers;
 mod publish;
 mod reader;
+mod retention;
 mod shutdown;
 mod stats;
 mod stream;
@@ -73,7 +74,13 @@ impl Broker {
 
     /// Every partition of every topic.
     fn cells(&self) -> Vec<Arc<partition::PartitionCell>> {
-        let topics = self.shared.catalog.read().all();
+        self.shared.cells()
+    }
+}
+
+impl Shared {
+    fn cells(&self) -> Vec<Arc<partition::PartitionCell>> {
+        let topics = self.catalog.read().all();
         topics.iter().flat_map(|topic| topic.partitions()).collect()
     }
 }

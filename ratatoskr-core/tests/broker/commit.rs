@@ -191,7 +191,7 @@ async fn the_broker_takes_so_many_bytes_in_flight_and_no_more() {
 #[tokio::test(start_paused = true)]
 async fn a_batch_that_cannot_be_applied_takes_its_partition_offline_until_all_is_settled() {
     let (bench, committer) = Bench::committing(BrokerConfig::default()).await;
-    let topic = bench.topic("orders", 2).await;
+    let topic = bench.topic("orders", 1).await;
     let first = send(&bench, &topic, "a");
     let behind = send(&bench, &topic, "b");
     bench

@@ -8,6 +8,7 @@ mod flush;
 mod idempotence;
 mod produce;
 mod publish;
+mod retention;
 mod shutdown;
 mod stream;
 mod subscribe;

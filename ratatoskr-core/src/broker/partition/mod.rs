@@ -13,6 +13,7 @@ mod maintain;
 mod open;
 mod read;
 mod recover;
+mod retain;
 mod settle;
 mod submit;
 
@@ -45,7 +46,7 @@ use crate::{
         topic::TopicShared,
         waiters::{Registration, Waiters},
     },
-    config::Durability,
+    config::{Durability, TopicConfig},
     error::Error,
     name::TopicName,
     offset::{LeaderEpoch, Offset, PartitionIndex},
@@ -175,6 +176,10 @@ impl PartitionCell {
 
     pub(super) fn topic_name(&self) -> &TopicName {
         &self.topic.name
+    }
+
+    pub(super) fn topic_config(&self) -> Arc<TopicConfig> {
+        self.topic.config()
     }
 
     /// Lets everyone who waits for this partition look again.
