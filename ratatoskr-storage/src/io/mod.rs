@@ -9,6 +9,8 @@
 mod map;
 #[cfg(feature = "mmap")]
 mod os;
+#[cfg(any(test, feature = "sim"))]
+pub mod sim;
 #[cfg(all(test, feature = "mmap"))]
 pub(crate) mod small_disk;
 
