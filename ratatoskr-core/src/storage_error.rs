@@ -46,6 +46,14 @@ pub enum StorageError {
         /// What was seen.
         detail: String,
     },
+    /// A file of the data directory is not what was written there: nothing is served from it.
+    #[error("{file} is damaged: {detail}")]
+    Damaged {
+        /// Which one.
+        file: String,
+        /// What was seen.
+        detail: String,
+    },
     /// The data directory was written by a newer version.
     #[error("format version {found} is newer than {supported}, the newest this version reads")]
     NewerFormat {

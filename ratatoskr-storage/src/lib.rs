@@ -6,7 +6,13 @@ pub mod io;
 mod memory;
 #[cfg(feature = "mmap")]
 pub mod mmap;
+#[cfg(feature = "mmap")]
+pub mod planted;
+#[cfg(feature = "mmap")]
+mod wal;
 
 pub use clock::SystemClock;
 #[cfg(feature = "memory")]
 pub use memory::MemoryStorage;
+#[cfg(feature = "mmap")]
+pub use wal::{InvalidWalOptions, WalOptions};
