@@ -14,7 +14,8 @@
 //! - **Blocking.** Sync methods never wait for a disk's sync or a network. Async methods keep long
 //!   work off the runtime's workers.
 //! - **Cancel safety.** A dropped future leaves the backend consistent: the effect of the call is
-//!   then there or not there, never in between.
+//!   there or not there, never in between. One that is on its way may still come, but before that of
+//!   any later call.
 
 use std::{fmt, sync::Arc};
 
@@ -333,7 +334,8 @@ impl From<&BatchHeader> for TimestampedOffset {
 /// What a partition's log is made of.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PartitionStats {
-    /// Bytes of the batches from log start to log end (those of a batch cut by the log start count whole).
+    /// Bytes of the batches from log start to log end (those of a batch cut by the log start count
+    /// whole), and of what lies before them in the first segment where that cannot be freed yet.
     pub bytes: u64,
     /// Segments in order; retention removes whole ones. At least one where there are records.
     pub segments: Vec<SegmentStats>,

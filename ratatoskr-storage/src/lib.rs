@@ -1,6 +1,8 @@
 //! Storage backends of the Ratatoskr message broker.
 
 mod clock;
+#[cfg(feature = "mmap")]
+mod disk;
 pub mod io;
 #[cfg(feature = "memory")]
 mod memory;
@@ -12,6 +14,8 @@ pub mod planted;
 mod wal;
 
 pub use clock::SystemClock;
+#[cfg(feature = "mmap")]
+pub use disk::{MmapOptions, MmapStorage, RecoveryReport, TornTail};
 #[cfg(feature = "memory")]
 pub use memory::MemoryStorage;
 #[cfg(feature = "mmap")]

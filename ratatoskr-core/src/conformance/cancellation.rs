@@ -51,15 +51,19 @@ pub async fn dropped_changes_of_a_topic_are_there_or_not(subject: &Subject) {
         poll_and_drop(storage.update_topic(&changed), polls).await;
         let found = find(&*storage, &topic).await.unwrap();
         assert!(found == topic || found == changed, "{found:?}");
-        assert_eq!(handle.config(), found.config);
+        let config = handle.config();
+        assert!(config == topic.config || config == changed.config);
         storage.update_topic(&changed).await.unwrap();
         let added = handle.partition(PartitionIndex::new(2)).unwrap();
         Model::default().compare(&*added).await.unwrap();
 
         poll_and_drop(storage.delete_topic(topic.id), polls).await;
-        let listed = find(&*storage, &topic).await.is_some();
         let opened = storage.open_topic(topic.id).await.is_ok();
-        assert_eq!(listed, opened, "the topic is listed, or it can be opened");
+        let listed = find(&*storage, &topic).await.is_some();
+        assert!(
+            opened || !listed,
+            "the topic is listed, and cannot be opened"
+        );
         storage.delete_topic(topic.id).await.unwrap();
         assert_eq!(find(&*storage, &topic).await, None);
         assert!(handle.partition(FIRST).is_err());
@@ -89,9 +93,8 @@ pub async fn dropped_trims_and_flushes_leave_a_whole_log(subject: &Subject) {
         poll_and_drop(log.partition.advance_log_start(to), polls).await;
         let start = log.partition.bounds().log_start;
         assert!(start == to || start == log.model.log_start(), "{start}");
-        log.model.trim(start);
-        log.check().await;
         log.trim(to).await;
+        log.check().await;
 
         poll_and_drop(log.partition.flush(), polls).await;
         log.append(&[BatchSpec::of(3)]);

@@ -68,8 +68,7 @@ async fn expect_flush(partition: &dyn Partition, log_end: Offset) {
     assert_eq!(shown, log_end, "what the bounds show after it");
 }
 
-/// Statistics count "bytes of the batches from log start to log end (those of a batch cut by the
-/// log start count whole)", and their segments hold every batch once.
+/// Statistics count "bytes of the batches from log start to log end", and their segments hold every batch once.
 pub async fn statistics_count_every_batch(subject: &Subject) {
     let mut log = Log::create(subject).await;
     assert_eq!(log.partition.stats().bytes, 0);

@@ -44,7 +44,7 @@ pub use files::{CacheLimits, SharedCaches};
 pub use log::PartitionLog;
 
 /// Which partition a log is of; part of every checksum of its index.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LogId {
     /// The topic.
     pub topic: TopicId,

@@ -1,0 +1,32 @@
+//! What a storage on disk can be told.
+
+use std::time::Duration;
+
+use crate::{mmap::CacheLimits, wal::WalOptions};
+
+/// Options of a [`MmapStorage`](super::MmapStorage). Topics carry their own configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MmapOptions {
+    /// Sizes of the write-ahead log.
+    pub wal: WalOptions,
+    /// How many files are open and how many bytes are kept in memory.
+    pub caches: CacheLimits,
+    /// A checkpoint is written at least this often while there is something new; besides, whenever a
+    /// quarter of the write-ahead log has been written. Default 10 s.
+    pub checkpoint_interval: Duration,
+    /// Whether threads lead groups of the write-ahead log and write checkpoints. Where not, for
+    /// simulations, [`MmapStorage::drive`](super::MmapStorage::drive) and
+    /// [`MmapStorage::checkpoint`](super::MmapStorage::checkpoint) do it when called. Default true.
+    pub threads: bool,
+}
+
+impl Default for MmapOptions {
+    fn default() -> Self {
+        Self {
+            wal: WalOptions::default(),
+            caches: CacheLimits::default(),
+            checkpoint_interval: Duration::from_secs(10),
+            threads: true,
+        }
+    }
+}
