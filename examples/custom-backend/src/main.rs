@@ -7,10 +7,9 @@ use std::{
 
 use custom_backend::VecStorage;
 use ratatoskr_core::{
-    Error,
-    broker::{Broker, FetchPartition, FetchRequest, NewTopic},
+    Broker, Error,
+    broker::{NewTopic, StreamOptions},
     name::TopicName,
-    offset::{Offset, PartitionIndex},
     record::Record,
     time::{Clock, Timestamp},
 };
@@ -37,28 +36,19 @@ async fn main() -> Result<(), Error> {
     let broker = Broker::builder(storage, clock).open().await?;
     let tree = TopicName::parse("yggdrasil").expect("letters are legal");
     broker.create_topic(&tree, NewTopic::default()).await?;
-    for word in ["an insult for the eagle", "a reply for the dragon"] {
+    let words = ["an insult for the eagle", "a reply for the dragon"];
+    for word in words {
         let record = Record::new(word).with_key("squirrel");
         let sent = broker.publish(&tree, record).await?;
-        println!("sent to offset {} at {}", sent.offset, sent.timestamp);
+        println!("sent as offset {}", sent.offset);
     }
-    let request = FetchRequest {
-        partitions: vec![FetchPartition {
-            topic: tree.clone(),
-            partition: PartitionIndex::new(0),
-            from: Offset::ZERO,
-            bytes_max: 1 << 20,
-        }],
-        ..FetchRequest::default()
-    };
-    for read in broker.fetch(&request).await?.partitions {
-        let found = read.result?;
-        println!(
-            "read {} bytes of {} up to offset {}",
-            found.batches.len(),
-            read.topic,
-            found.bounds.log_end
-        );
+    let mut records = broker.stream(&tree, StreamOptions::default()).await?;
+    for _ in words {
+        if let Some(read) = records.next().await.transpose()? {
+            let value = read.record.value.unwrap_or_default();
+            let text = String::from_utf8_lossy(&value);
+            println!("read offset {}: {text}", read.offset);
+        }
     }
     broker.shutdown(Duration::from_secs(5)).await?;
     Ok(())

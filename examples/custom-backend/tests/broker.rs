@@ -4,13 +4,12 @@ use std::{sync::Arc, time::Duration};
 
 use custom_backend::VecStorage;
 use ratatoskr_core::{
-    Error,
-    batch::{RecordLimits, batches},
-    broker::{Broker, FetchPartition, FetchRequest, NewTopic, OffsetSpec},
+    Broker, Error,
+    broker::{Acknowledgement, NewTopic, OffsetSpec, StreamOptions, SubscribeOptions},
     config::{Durability, TopicConfigChange},
     name::TopicName,
     offset::{Offset, PartitionIndex},
-    record::Record,
+    record::{ConsumedRecord, Record},
     time::{ManualClock, Timestamp},
 };
 
@@ -20,31 +19,6 @@ async fn broker() -> Broker {
     let clock = Arc::new(ManualClock::at(Timestamp::new(1_000)));
     let storage = Arc::new(VecStorage::default());
     Broker::builder(storage, clock).open().await.unwrap()
-}
-
-async fn read_all(broker: &Broker, topic: &TopicName) -> Vec<(Offset, Record)> {
-    let request = FetchRequest {
-        partitions: vec![FetchPartition {
-            topic: topic.clone(),
-            partition: PARTITION,
-            from: Offset::ZERO,
-            bytes_max: usize::MAX,
-        }],
-        ..FetchRequest::default()
-    };
-    let mut response = broker.fetch(&request).await.unwrap();
-    let found = response.partitions.remove(0).result.unwrap();
-    let mut records = Vec::new();
-    for slice in found.batches.into_slices() {
-        for batch in batches(slice) {
-            let batch = batch.unwrap();
-            for record in batch.records(&RecordLimits::default()).unwrap() {
-                let record = record.unwrap();
-                records.push((record.offset, record.into_record()));
-            }
-        }
-    }
-    records
 }
 
 fn orders() -> TopicName {
@@ -72,9 +46,32 @@ async fn records_come_back_as_they_were_sent() {
     assert_eq!(metadata.last().unwrap().offset, Offset::new(99));
     assert_eq!(metadata.last().unwrap().durability, Durability::Memory);
 
-    let read = read_all(&broker, &orders()).await;
-    let expected: Vec<_> = (0..).map(Offset::new).zip(sent).collect();
-    assert_eq!(read, expected);
+    let options = StreamOptions::default();
+    let mut records = broker.stream(&orders(), options).await.unwrap();
+    for (expected, offset) in sent.into_iter().zip(0..) {
+        let read = records.next().await.unwrap().unwrap();
+        assert_eq!(read.offset, Offset::new(offset));
+        assert_eq!(read.record, expected);
+    }
+}
+
+#[tokio::test]
+async fn a_subscriber_gets_what_is_sent_after_it_came() {
+    let broker = broker().await;
+    let new = NewTopic::default();
+    broker.create_topic(&orders(), new).await.unwrap();
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let callback = move |read: ConsumedRecord| {
+        tell.send(read.record).unwrap();
+        async { Acknowledgement::Ack }
+    };
+    let options = SubscribeOptions::default();
+    let subscription = broker.subscribe(&orders(), options, callback).await;
+    let _subscription = subscription.unwrap();
+    for number in 0..3 {
+        broker.publish(&orders(), record(number)).await.unwrap();
+        assert_eq!(told.recv().await.unwrap(), record(number));
+    }
 }
 
 #[tokio::test]
