@@ -11,6 +11,7 @@ use crate::{
         config::BrokerConfig,
         context::Context,
         retention,
+        stats::Counters,
         subscribe::Subscriptions,
         supervision::{Failure, caught_async},
         topic::TopicState,
@@ -77,6 +78,7 @@ impl BrokerBuilder {
             storage: self.storage,
             context,
             catalog: RwLock::new(catalog),
+            deleted: Counters::default(),
             subscriptions: Subscriptions::default(),
             admin: tokio::sync::Mutex::new(()),
         });
