@@ -13,24 +13,44 @@ mod logs;
 mod node;
 mod output;
 mod progress;
+mod serve;
+mod signals;
 mod start;
 
 use std::io::{self, BufWriter};
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use exit::{Exit, Outcome};
+use signals::unless_interrupted;
 
-/// A message broker: streams and queues on one log.
+const EXAMPLES: &str = "\
+Examples:
+  $ ratatoskr
+  $ ratatoskr --memory
+  $ ratatoskr check config";
+
+/// A message broker: streams and queues on one log. Without a verb, it serves.
 #[derive(Debug, Parser)]
-#[command(name = "ratatoskr", version)]
+#[command(
+    name = "ratatoskr",
+    version,
+    args_conflicts_with_subcommands = true,
+    subcommand_value_name = "VERB",
+    subcommand_help_heading = "Verbs",
+    max_term_width = 100
+)]
 struct Arguments {
+    #[command(flatten)]
+    serve: serve::Options,
     #[command(subcommand)]
-    verb: Verb,
+    verb: Option<Verb>,
 }
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    /// Run the broker
+    Serve(serve::Options),
     /// Look for what is wrong with a configuration, a data directory or a server
     Check(check::Options),
     /// Say what an error name or an exit code means
@@ -39,7 +59,7 @@ enum Verb {
 
 /// Runs the program and returns the code that it ends with.
 pub(crate) fn main() -> Exit {
-    let arguments = match Arguments::try_parse() {
+    let arguments = match parse() {
         Ok(arguments) => arguments,
         Err(error) => {
             // Help and version are data that was asked for; the rest is a wrong command line.
@@ -60,10 +80,55 @@ pub(crate) fn main() -> Exit {
     }
 }
 
+fn parse() -> Result<Arguments, clap::Error> {
+    // The options of `serve` bring their own examples along; these are those of the program.
+    let matches = Arguments::command()
+        .after_help(EXAMPLES)
+        .try_get_matches()?;
+    Arguments::from_arg_matches(&matches)
+}
+
 fn run(arguments: Arguments) -> Outcome {
+    let runtime = tokio::runtime::Runtime::new().map_err(|error| {
+        exit::Failure::new(Exit::Failure, "cannot start the threads of this program").because(error)
+    })?;
     let mut out = BufWriter::new(io::stdout().lock());
-    match arguments.verb {
-        Verb::Check(options) => check::run(&options, &mut out),
-        Verb::Explain(options) => explain::run(&options, &mut out),
+    let verb = arguments.verb.unwrap_or(Verb::Serve(arguments.serve));
+    runtime.block_on(async {
+        match &verb {
+            // It drains when a signal comes; every other verb is interrupted.
+            Verb::Serve(options) => serve::run(options, &mut out).await,
+            Verb::Check(options) => unless_interrupted(check::run(options, &mut out)).await,
+            Verb::Explain(options) => explain::run(options, &mut out),
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The help of a verb and of every verb below it.
+    fn helps(command: &mut clap::Command, path: &str, out: &mut Vec<String>) {
+        out.push(format!("=== {path} ===\n{}", command.render_long_help()));
+        let below: Vec<String> = command
+            .get_subcommands()
+            .map(|verb| verb.get_name().to_owned())
+            .filter(|name| name != "help")
+            .collect();
+        for name in below {
+            if let Some(verb) = command.find_subcommand_mut(&name) {
+                helps(verb, &format!("{path} {name}"), out);
+            }
+        }
+    }
+
+    #[test]
+    fn the_help_of_every_verb() {
+        let mut command = Arguments::command().after_help(EXAMPLES).term_width(100);
+        command.build();
+        let mut texts = Vec::new();
+        helps(&mut command, "ratatoskr", &mut texts);
+        insta::assert_snapshot!(texts.join("\n"));
     }
 }

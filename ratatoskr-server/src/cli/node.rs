@@ -9,6 +9,7 @@ use crate::{
 
 /// Where the configuration comes from, and what differs from it.
 #[derive(Debug, Default, clap::Args)]
+#[group(skip)]
 pub(crate) struct Options {
     /// Read settings from this TOML file
     #[arg(long, value_name = "FILE", env = "RATATOSKR_CONFIG")]

@@ -25,6 +25,7 @@ pub(crate) enum Style {
 
 /// The option that every verb with rows takes.
 #[derive(Clone, Copy, Debug, clap::Args)]
+#[group(skip)]
 pub(crate) struct Options {
     /// How to print [default: table on a terminal, ndjson otherwise]
     #[arg(long, value_enum, value_name = "STYLE", global = true)]

@@ -12,13 +12,12 @@ pub(super) fn check(node: &node::Options) -> Outcome<Vec<Finding>> {
     let loaded = node.load()?;
     let rows = KEYS.iter().zip(&loaded.values);
     Ok(rows
-        .map(|(key, (value, origin))| Finding {
-            check: key.name.to_owned(),
-            ok: true,
-            detail: match origin {
+        .map(|(key, (value, origin))| {
+            let detail = match origin {
                 Origin::BuiltIn => value.clone(),
                 origin => format!("{value} ({origin})"),
-            },
+            };
+            Finding::good(key.name.to_owned(), detail)
         })
         .collect())
 }

@@ -1,6 +1,7 @@
 //! `ratatoskr check`: looks for what is wrong, changes nothing, and ends with 0 only if all is well.
 
 mod config;
+mod data;
 
 use std::io::Write;
 
@@ -18,9 +19,21 @@ Examples:
   $ ratatoskr check config
   $ RATATOSKR_NATIVE__LISTEN=127.0.0.1:7700 ratatoskr check config --output table";
 
+const CONFIG_EXAMPLES: &str = "\
+Examples:
+  $ ratatoskr check config --config ratatoskr.toml";
+
+const DATA_EXAMPLES: &str = "\
+Examples:
+  $ ratatoskr check data --data-dir ./data
+
+The directory is opened as a start of the broker would open it: what a crash left is put in order,
+and a broker that has it open must be stopped before.";
+
 /// What to check, and how to print the findings.
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[group(skip)]
+#[command(after_help = EXAMPLES, subcommand_help_heading = "Verbs", subcommand_value_name = "VERB")]
 pub(crate) struct Options {
     #[command(subcommand)]
     what: What,
@@ -31,7 +44,11 @@ pub(crate) struct Options {
 #[derive(Debug, Subcommand)]
 enum What {
     /// Are file, environment and flags a configuration?
+    #[command(after_help = CONFIG_EXAMPLES)]
     Config(node::Options),
+    /// Can everything in a data directory be read, and is it what was written?
+    #[command(after_help = DATA_EXAMPLES)]
+    Data(node::Options),
 }
 
 /// One thing that was looked at.
@@ -40,6 +57,24 @@ struct Finding {
     check: String,
     ok: bool,
     detail: String,
+}
+
+impl Finding {
+    fn good(check: String, detail: String) -> Self {
+        Self {
+            check,
+            ok: true,
+            detail,
+        }
+    }
+
+    fn bad(check: String, detail: String) -> Self {
+        Self {
+            check,
+            ok: false,
+            detail,
+        }
+    }
 }
 
 impl Row for Finding {
@@ -54,9 +89,10 @@ impl Row for Finding {
 
 /// # Errors
 /// Something is wrong; everything that was looked at has been printed.
-pub(crate) fn run(options: &Options, out: &mut impl Write) -> Outcome {
+pub(crate) async fn run(options: &Options, out: &mut impl Write) -> Outcome {
     let findings = match &options.what {
         What::Config(node) => config::check(node)?,
+        What::Data(node) => data::check(node).await?,
     };
     output::list(options.output.style(), &findings, out)?;
     let wrong = findings.iter().filter(|finding| !finding.ok).count();

@@ -20,6 +20,7 @@ Examples:
 
 /// What to explain.
 #[derive(Debug, clap::Args)]
+#[group(skip)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Options {
     #[arg(help = "\

@@ -29,7 +29,7 @@ pub(super) fn print(headers: &[Header], out: &mut Vec<u8>) {
     }
 }
 
-/// Reads what [`print`] wrote; `None` where a name is empty or not UTF-8, or an escape is unknown.
+/// Reads what `print` wrote; `None` where a name is empty or not UTF-8, or an escape is unknown.
 pub(super) fn read(text: &[u8]) -> Option<Vec<Header>> {
     let mut headers = Vec::new();
     if text.is_empty() {

@@ -1,0 +1,86 @@
+//! Opening the storage that the configuration names, and the broker over it.
+
+use std::{path::Path, sync::Arc};
+
+use ratatoskr_core::{
+    Broker, BrokerConfig,
+    storage::{IoKind, StorageError},
+};
+use ratatoskr_storage::{MemoryStorage, MmapOptions, MmapStorage, SystemClock};
+
+use crate::{
+    cli::exit::{Exit, Failure, Outcome},
+    config::Settings,
+};
+
+/// A broker with what it keeps its records in.
+pub(super) struct Store {
+    pub(super) broker: Broker,
+    disk: Option<Arc<MmapStorage>>,
+}
+
+impl Store {
+    /// The broker, recovered and ready.
+    ///
+    /// # Errors
+    /// The data directory is in use ([`Exit::Conflict`]), written by a newer version, or cannot be
+    /// read.
+    pub(super) async fn open(settings: &Settings) -> Outcome<Self> {
+        let (builder, disk) = if settings.memory {
+            let storage = Arc::new(MemoryStorage::new());
+            (Broker::builder(storage, Arc::new(SystemClock::new())), None)
+        } else {
+            let opened = MmapStorage::open(&settings.data_dir, MmapOptions::default()).await;
+            let disk = opened.map_err(|error| failure(&settings.data_dir, &error))?;
+            let disk = Arc::new(disk);
+            tracing::info!(recovery = ?disk.recovery(), "data directory opened");
+            (disk.broker(), Some(disk))
+        };
+        let config = BrokerConfig {
+            auto_create_topics: settings.auto_create_topics,
+            partitions_default: settings.partitions_default,
+            in_flight_bytes_max: settings.in_flight_bytes_max,
+            retention_interval: settings.retention_interval,
+            ..BrokerConfig::default()
+        };
+        let opened = builder.config(config).open().await;
+        let broker = opened.map_err(|error| Failure::of(&error))?;
+        Ok(Self { broker, disk })
+    }
+
+    /// Writes down what is only in the write-ahead log and gives the directory back. The broker has
+    /// shut down before.
+    ///
+    /// # Errors
+    /// The last checkpoint could not be written; the next start recovers without it.
+    pub(super) async fn close(&self) -> Outcome {
+        let Some(disk) = &self.disk else {
+            return Ok(());
+        };
+        disk.close().await.map_err(|error| {
+            Failure::new(Exit::Failure, "the last checkpoint could not be written").because(error)
+        })
+    }
+}
+
+/// Why a data directory cannot be opened, for the one who named it.
+pub(crate) fn failure(directory: &Path, error: &StorageError) -> Failure {
+    let named = format!("cannot open the data directory {}", directory.display());
+    let check = format!("ratatoskr check data --data-dir {}", directory.display());
+    let (exit, next) = match error {
+        StorageError::Locked { .. } => (
+            Exit::Conflict,
+            "ratatoskr serve --data-dir DIR, with a directory of its own".to_owned(),
+        ),
+        StorageError::NewerFormat { .. } => (
+            Exit::Failure,
+            "the version of ratatoskr that wrote it, or a newer one".to_owned(),
+        ),
+        StorageError::Io {
+            kind: IoKind::PermissionDenied,
+            ..
+        } => (Exit::Failure, format!("ls -ld {}", directory.display())),
+        _ => (Exit::Failure, check),
+    };
+    Failure::new(exit, named).because(error).next(next)
+}
