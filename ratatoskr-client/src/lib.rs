@@ -1,1 +1,83 @@
-//! The client.
+//! Client of the Ratatoskr message broker: the same API for a broker in this process and for one
+//! over the network.
+//!
+//! ```text
+//! Client ─┬─ administration          create, list, describe, alter, delete topics
+//!         ├─ Producer                batches, idempotence, retries, a bounded buffer
+//!         ├─ Consumer                a stream of records that goes on through lost connections
+//!         └─ fetch, produce_batch    batches as they are
+//! ```
+//!
+//! # Example
+//! ```
+//! use std::sync::Arc;
+//! use ratatoskr_client::{Client, NewTopic, Record, TopicName};
+//! use ratatoskr_storage::{MemoryStorage, SystemClock};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let storage = Arc::new(MemoryStorage::new());
+//! let broker = ratatoskr_core::Broker::builder(storage, Arc::new(SystemClock::new()))
+//!     .open()
+//!     .await?;
+//! // Or over the network: Client::connect("ratatoskr://127.0.0.1:7660").await?
+//! let client = Client::in_process(broker);
+//!
+//! let greetings = TopicName::parse("greetings")?;
+//! client.create_topic(&greetings, NewTopic::default()).await?;
+//! let producer = client.producer(&greetings).open().await?;
+//! producer.send(Record::new("hello")).await?;
+//!
+//! let mut consumer = client.consumer(&greetings).open().await?;
+//! let first = consumer.next().await.expect("a stream that waits")?;
+//! assert_eq!(first.record.value.as_deref(), Some(&b"hello"[..]));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What it promises
+//! - Nothing is silent: a record's [`Delivery`] says where the record went, or why it did not and
+//!   whether it may have; a [`Consumer`] yields an error or goes on.
+//! - A lost connection is made again in the background; [`Client::events`] tells of it.
+//! - An idempotent producer (the default) neither loses, nor duplicates, nor reorders through it.
+//! - Every [`Error`] answers [`is_retryable`](Error::is_retryable) and [`outcome`](Error::outcome).
+//! - No global state: two clients share nothing.
+//!
+//! # Features
+//! | feature | default | adds |
+//! |---|---|---|
+//! | `compression` | yes | gzip, snappy, lz4 and zstd |
+
+mod address;
+mod client;
+mod consumer;
+mod error;
+mod events;
+mod options;
+mod producer;
+mod remote;
+
+pub use address::{Address, PORT_DEFAULT};
+pub use client::{Client, PendingBatch};
+pub use consumer::{Consumer, ConsumerBuilder};
+pub use error::{Error, Result};
+pub use events::{ClientEvent, ClientEvents};
+pub use options::ConnectOptions;
+pub use producer::{Acks, Delivery, OnFull, Producer, ProducerBuilder, RecordMetadata};
+
+pub use ratatoskr_core::{
+    Outcome,
+    broker::{
+        FetchPartition, FetchRequest, FetchResponse, Fetched, FetchedPartition, NewTopic,
+        OffsetSpec, PartitionDescription, PartitionState, Produced, ProducerIdentity, StartAt,
+        TopicDescription,
+    },
+    bytes,
+    config::{Compression, Durability, TopicConfig, TopicConfigChange},
+    name::{InvalidTopicName, TopicName},
+    offset::{Bounds, IsolationLevel, Offset, PartitionIndex},
+    record::{ConsumedRecord, Header, Record},
+    storage::TopicDescriptor,
+    time::Timestamp,
+    wire::{ErrorCode, ProblemBody, RemoteError, StatsBody},
+};

@@ -197,6 +197,12 @@ impl BatchHeader {
         })
     }
 
+    pub(super) const fn set_producer(&mut self, producer: ProducerStamp) {
+        self.producer_id = producer.id;
+        self.producer_epoch = producer.epoch;
+        self.base_sequence = producer.base_sequence;
+    }
+
     pub(super) fn set_log_append_time(&mut self, now: Timestamp) {
         self.attributes |= ATTRIBUTE_LOG_APPEND_TIME;
         self.max_timestamp = now;

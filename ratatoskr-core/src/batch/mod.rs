@@ -64,6 +64,7 @@ pub use records::{HeaderView, Headers, RecordLimits, RecordView, Records};
 
 use crate::{
     offset::{LeaderEpoch, Offset},
+    producer::ProducerStamp,
     time::Timestamp,
 };
 
@@ -162,6 +163,12 @@ impl RecordBatch {
     pub const fn assign(&mut self, base_offset: Offset, leader_epoch: LeaderEpoch) {
         self.header.base_offset = base_offset;
         self.header.leader_epoch = leader_epoch;
+    }
+
+    /// Says which idempotent producer the batch is of, and renews the CRC.
+    pub fn set_producer(&mut self, producer: ProducerStamp) {
+        self.header.set_producer(producer);
+        self.header.crc = self.compute_crc();
     }
 
     /// Stamps the batch with the broker's time (`timestamp_type = append`) and renews the CRC.

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! frame.rs       header, length, CRC-32: bytes ⇄ Frame
+//! queue.rs       frames on their way out
 //! kind.rs        one byte a kind          error.rs       error codes
 //! hello.rs       versions, ping, goodbye  topics.rs      administration
 //! broker_error.rs  Error ⇄ error body
@@ -19,6 +20,7 @@ mod frame;
 mod hello;
 mod kind;
 mod produce;
+mod queue;
 mod stats;
 mod subscribe;
 #[cfg(test)]
@@ -38,6 +40,7 @@ pub use hello::{
 };
 pub use kind::Kind;
 pub use produce::{NewProducer, Produce, Produced, ProducerBody};
+pub use queue::FrameQueue;
 pub use stats::{ProblemBody, Stats, StatsBody};
 pub use subscribe::{Credit, Deliver, Subscribe, Unsubscribe};
 pub use topics::{

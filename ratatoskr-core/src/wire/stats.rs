@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Body, Kind, Request, topics::requests};
+use crate::broker::{Broker, ProblemScope};
 
 /// Asks for the broker's counters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +25,40 @@ pub struct ProblemBody {
     pub subject: String,
     /// Why.
     pub reason: String,
+}
+
+impl From<&Broker> for StatsBody {
+    fn from(broker: &Broker) -> Self {
+        let stats = broker.stats();
+        let counters = [
+            ("topics", stats.topics),
+            ("partitions", stats.partitions),
+            ("partitions_offline", stats.partitions_offline),
+            ("in_flight_bytes", stats.in_flight_bytes),
+            ("batches_in", stats.total.batches_in),
+            ("records_in", stats.total.records_in),
+            ("bytes_in", stats.total.bytes_in),
+            ("bytes_out", stats.total.bytes_out),
+            ("duplicates", stats.total.duplicates),
+            ("errors_in", stats.total.errors_in),
+        ];
+        let problems = broker.problems().into_iter().map(|problem| ProblemBody {
+            subject: match problem.scope {
+                ProblemScope::Broker => "broker".into(),
+                ProblemScope::Partition { topic, partition } => format!("{topic}/{partition}"),
+                ProblemScope::Subscription {
+                    id,
+                    topic,
+                    partition,
+                } => format!("subscription {id} at {topic}/{partition}"),
+            },
+            reason: problem.reason,
+        });
+        Self {
+            counters: counters.map(|(name, value)| (name.into(), value)).into(),
+            problems: problems.collect(),
+        }
+    }
 }
 
 requests! {

@@ -19,14 +19,14 @@ use std::{
 };
 
 use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
-use ratatoskr_core::wire::{self, ErrorBody, ErrorCode, Frame, Goodbye};
+use ratatoskr_core::wire::{self, ErrorBody, ErrorCode, Frame, FrameQueue, Goodbye};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     time::{Instant, Sleep},
 };
 
 use super::{
-    buffers::{Inbox, Outbox},
+    buffers::{Inbox, poll_write},
     handlers::{self, Acknowledgement, Completed, Handled, Reply, Session},
     handshake::{Greeted, unsupported_version},
     subscription::Subscriptions,
@@ -65,7 +65,7 @@ struct Connection<S> {
     stream: S,
     session: Session,
     inbox: Inbox,
-    outbox: Outbox,
+    outbox: FrameQueue,
     /// Acknowledgements of produce requests, answered in the order of the requests.
     acknowledgements: VecDeque<Acknowledgement>,
     /// Everything else that has to be waited for.
@@ -85,7 +85,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Self {
             stream: greeted.stream,
             inbox: greeted.inbox,
-            outbox: Outbox::default(),
+            outbox: FrameQueue::default(),
             acknowledgements: VecDeque::new(),
             work: FuturesUnordered::new(),
             subscriptions: Subscriptions::default(),
@@ -205,8 +205,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     fn send(&mut self, reply: Reply) {
         self.outbox.tail().unsplit(reply.head);
-        if !reply.batches.is_empty() {
-            self.outbox.push(reply.batches);
+        for slice in reply.batches {
+            self.outbox.push(slice);
         }
     }
 
@@ -219,7 +219,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let mut progress = self.poll_acknowledgements(cx);
         progress |= self.poll_work(cx);
         if !self.outbox.is_empty() {
-            match self.outbox.poll_write(&mut self.stream, cx) {
+            match poll_write(&mut self.outbox, &mut self.stream, cx) {
                 Poll::Ready(Ok(_)) => progress = true,
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Pending => {}
@@ -312,7 +312,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
         let flushing = async {
             while !self.outbox.is_empty() {
-                poll_fn(|cx| self.outbox.poll_write(&mut self.stream, cx)).await?;
+                poll_fn(|cx| poll_write(&mut self.outbox, &mut self.stream, cx)).await?;
             }
             io::Result::Ok(())
         };

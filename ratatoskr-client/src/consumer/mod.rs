@@ -1,0 +1,197 @@
+//! Reading a topic record by record, as a stream that goes on through lost connections.
+
+mod remote;
+
+use std::{
+    fmt,
+    future::poll_fn,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use futures_core::Stream;
+use futures_util::future::BoxFuture;
+use ratatoskr_core::{
+    broker::{RecordStream, StartAt, StreamOptions},
+    name::TopicName,
+    offset::{IsolationLevel, PartitionIndex},
+    record::ConsumedRecord,
+};
+
+use crate::{
+    Error,
+    client::{Client, Transport},
+};
+use remote::RemoteReader;
+
+/// Bytes that a consumer holds at most, unless told otherwise.
+const BUFFER_BYTES_DEFAULT: u32 = 8 << 20;
+/// Records that a consumer holds at most, unless told otherwise.
+const BUFFER_RECORDS_DEFAULT: u32 = 100_000;
+
+/// A consumer to be configured and opened.
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing until it is opened"]
+pub struct ConsumerBuilder {
+    client: Client,
+    topic: TopicName,
+    options: ConsumerOptions,
+}
+
+/// What a consumer reads.
+#[derive(Clone, Debug)]
+struct ConsumerOptions {
+    start: StartAt,
+    partitions: Option<Vec<PartitionIndex>>,
+    isolation: IsolationLevel,
+    buffer_records: u32,
+    buffer_bytes: u32,
+}
+
+impl ConsumerBuilder {
+    pub(crate) const fn new(client: Client, topic: TopicName) -> Self {
+        Self {
+            client,
+            topic,
+            options: ConsumerOptions {
+                start: StartAt::Start,
+                partitions: None,
+                isolation: IsolationLevel::ReadUncommitted,
+                buffer_records: BUFFER_RECORDS_DEFAULT,
+                buffer_bytes: BUFFER_BYTES_DEFAULT,
+            },
+        }
+    }
+
+    /// Where reading begins; at the oldest record unless told otherwise.
+    pub fn start(mut self, start: StartAt) -> Self {
+        self.options.start = start;
+        self
+    }
+
+    /// Which partitions are read; all unless told otherwise, those that are added later as well.
+    pub fn partitions(mut self, partitions: impl Into<Vec<PartitionIndex>>) -> Self {
+        self.options.partitions = Some(partitions.into());
+        self
+    }
+
+    /// Whether records of open transactions are left out; they are read unless told otherwise.
+    pub const fn isolation(mut self, isolation: IsolationLevel) -> Self {
+        self.options.isolation = isolation;
+        self
+    }
+
+    /// How much the server may send ahead of what is taken: records (100,000 unless told otherwise)
+    /// and bytes (8 MiB), at least 1 each; one batch may go beyond it.
+    pub fn buffer(mut self, records: u32, bytes: u32) -> Self {
+        self.options.buffer_records = records.max(1);
+        self.options.buffer_bytes = bytes.max(1);
+        self
+    }
+
+    /// Opens the consumer. Where it begins is settled when this returns: from [`StartAt::End`],
+    /// every record published later is in it.
+    ///
+    /// # Errors
+    /// As [`Broker::stream`](ratatoskr_core::Broker::stream), and those of the connection.
+    ///
+    /// # Cancel safety
+    /// Dropping the future changes nothing.
+    pub async fn open(self) -> Result<Consumer, Error> {
+        let state = match &self.client.transport {
+            Transport::InProcess(broker) => {
+                let options = StreamOptions {
+                    start: self.options.start,
+                    partitions: self.options.partitions,
+                    bytes_max: self.options.buffer_bytes as usize,
+                    isolation: self.options.isolation,
+                };
+                State::InProcess(broker.stream(&self.topic, options).await?)
+            }
+            Transport::Remote(_) => {
+                let reader = RemoteReader::open(self.client, self.topic, self.options).await?;
+                State::Reading(Box::new(reader))
+            }
+        };
+        Ok(Consumer { state })
+    }
+}
+
+/// The records of a topic, those of each partition in the order of their offsets. It waits for
+/// records yet to come.
+///
+/// A lost connection is made again, and reading goes on at the next record. Nothing is left out
+/// without an error item that says so: after [`OffsetOutOfRange`](ratatoskr_core::Error) it goes on
+/// at the nearest offset there is, after records that are corrupt behind them. It ends after an
+/// error that no record can follow: the topic is gone, the client or the broker in this process is
+/// closed.
+#[must_use = "a consumer reads nothing until it is polled"]
+pub struct Consumer {
+    state: State,
+}
+
+type Filling = BoxFuture<'static, (Box<RemoteReader>, Result<(), Error>)>;
+
+enum State {
+    InProcess(RecordStream),
+    Reading(Box<RemoteReader>),
+    Waiting(Filling),
+    Ended,
+}
+
+impl Consumer {
+    /// The next item; `None` after the last.
+    ///
+    /// # Errors
+    /// See [`Consumer`].
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses no record.
+    pub async fn next(&mut self) -> Option<Result<ConsumedRecord, Error>> {
+        poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
+    }
+}
+
+impl Stream for Consumer {
+    type Item = Result<ConsumedRecord, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        loop {
+            match &mut self.state {
+                State::Ended => return Poll::Ready(None),
+                State::InProcess(stream) => {
+                    let item = ready!(Pin::new(stream).poll_next(cx));
+                    return Poll::Ready(item.map(|item| item.map_err(Error::from)));
+                }
+                State::Reading(reader) => {
+                    if let Some(item) = reader.next_ready() {
+                        return Poll::Ready(Some(item));
+                    }
+                    let State::Reading(mut reader) =
+                        std::mem::replace(&mut self.state, State::Ended)
+                    else {
+                        return Poll::Ready(None);
+                    };
+                    self.state = State::Waiting(Box::pin(async move {
+                        let filled = reader.fill().await;
+                        (reader, filled)
+                    }));
+                }
+                State::Waiting(filling) => {
+                    let (reader, filled) = ready!(filling.as_mut().poll(cx));
+                    self.state = State::Reading(reader);
+                    if let Err(error) = filled {
+                        self.state = State::Ended;
+                        return Poll::Ready(Some(Err(error)));
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Consumer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Consumer").finish_non_exhaustive()
+    }
+}

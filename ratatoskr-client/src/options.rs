@@ -1,0 +1,34 @@
+//! How a client connects.
+
+use std::time::Duration;
+
+/// Settings of a client's connection; [`ConnectOptions::default`] has the documented defaults.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnectOptions {
+    /// How the client names itself to the server.
+    pub name: String,
+    /// How long one attempt to connect may take.
+    pub connect_timeout: Duration,
+    /// How long an operation waits for a connection and its answer together.
+    pub request_timeout: Duration,
+    /// Wait before the second attempt to reconnect; it doubles with each attempt.
+    pub backoff_min: Duration,
+    /// Longest wait between two attempts to reconnect.
+    pub backoff_max: Duration,
+    /// A connection on which nothing arrives for this long is asked for a sign of life; after twice
+    /// as long it counts as lost.
+    pub keep_alive: Duration,
+}
+
+impl Default for ConnectOptions {
+    fn default() -> Self {
+        Self {
+            name: concat!("ratatoskr-client ", env!("CARGO_PKG_VERSION")).into(),
+            connect_timeout: Duration::from_secs(10),
+            request_timeout: Duration::from_secs(30),
+            backoff_min: Duration::from_millis(50),
+            backoff_max: Duration::from_secs(5),
+            keep_alive: Duration::from_secs(30),
+        }
+    }
+}

@@ -1,0 +1,497 @@
+//! One partition of a producer: what is gathered, what waits, what is under way.
+//!
+//! ```text
+//! records → open ─(full, due)→ queue ─(sent)→ under way ─(answered)→ settled
+//!                                 ↑───(to be sent again)──┘
+//! ```
+//! Invariants:
+//! - batches are settled as acknowledged in the order in which they were sealed;
+//! - an idempotent batch keeps its sequence for as long as it may have been appended; sequences
+//!   begin anew, under another identity, only when every batch that is left surely was not;
+//! - once one batch has failed nothing more is sent until all that are under way are answered; then
+//!   one goes alone, until it is acknowledged. So no later batch ever overtakes an earlier one, not
+//!   even at a broker that has forgotten this producer and would take any sequence.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use ratatoskr_core::{
+    Error as BrokerError, Outcome,
+    batch::{BatchBuilder, BatchError, RecordBatch},
+    broker::{Produced, ProducerIdentity},
+    config::Compression,
+    offset::PartitionIndex,
+    producer::{ProducerStamp, Sequence},
+    record::Record,
+    time::Timestamp,
+};
+use tokio::time::{Duration, Instant};
+
+use super::delivery::{BatchOutcome, Delivery, Settled};
+use crate::Error;
+
+/// Batches of a partition under way at once: as many as a broker remembers of a producer.
+const UNDER_WAY_MAX: usize = ratatoskr_core::limits::PRODUCER_BATCHES_REMEMBERED;
+/// Wait before a batch is sent again; it doubles with each attempt.
+const RETRY_MIN: Duration = Duration::from_millis(20);
+/// Longest such wait.
+const RETRY_MAX: Duration = Duration::from_secs(1);
+
+/// A batch that is being filled.
+#[derive(Debug)]
+struct Open {
+    builder: BatchBuilder,
+    outcome: Arc<BatchOutcome>,
+    since: Instant,
+    cost: usize,
+}
+
+/// A batch that is full, or due.
+#[derive(Debug)]
+pub(super) struct Sealed {
+    pub(super) batch: RecordBatch,
+    pub(super) outcome: Arc<BatchOutcome>,
+    since: Instant,
+    /// Bytes of the buffer that its records hold.
+    cost: usize,
+    /// Whether an attempt may have appended it.
+    unknown: bool,
+}
+
+/// A batch that was sent.
+#[derive(Debug)]
+struct UnderWay {
+    id: u64,
+    sealed: Sealed,
+    /// Why it must be sent again, or failed; acknowledged ones are gone.
+    answer: Option<Error>,
+}
+
+/// One partition's batches.
+#[derive(Debug)]
+pub(super) struct Lane {
+    pub(super) partition: PartitionIndex,
+    compression: Compression,
+    idempotent: bool,
+    delivery_timeout: Duration,
+    /// `None` while a new one is asked for.
+    identity: Option<ProducerIdentity>,
+    next_sequence: Sequence,
+    open: Option<Open>,
+    queue: VecDeque<Sealed>,
+    under_way: VecDeque<UnderWay>,
+    last_id: u64,
+    /// Whether a batch was acknowledged since the identity is new or something failed.
+    proven: bool,
+    recovering: bool,
+    attempts: u32,
+    retry_at: Option<Instant>,
+}
+
+/// What to do with a batch that was answered with an error.
+enum Verdict {
+    /// Send it again as it is.
+    Again,
+    /// Send it again under another identity: it surely was not appended, and its sequence is not one
+    /// that the broker takes.
+    Anew,
+    Fail(Error),
+}
+
+impl Lane {
+    pub(super) fn new(
+        partition: PartitionIndex,
+        compression: Compression,
+        identity: Option<ProducerIdentity>,
+        delivery_timeout: Duration,
+    ) -> Self {
+        Self {
+            partition,
+            compression,
+            idempotent: identity.is_some(),
+            delivery_timeout,
+            identity,
+            next_sequence: Sequence::new(0),
+            open: None,
+            queue: VecDeque::new(),
+            under_way: VecDeque::new(),
+            last_id: 0,
+            proven: false,
+            recovering: false,
+            attempts: 0,
+            retry_at: None,
+        }
+    }
+
+    /// Whether it holds nothing.
+    pub(super) fn is_empty(&self) -> bool {
+        self.open.is_none() && self.queue.is_empty() && self.under_way.is_empty()
+    }
+
+    /// Whether it waits for an identity.
+    pub(super) const fn needs_identity(&self) -> bool {
+        self.idempotent && self.identity.is_none()
+    }
+
+    /// Adds a record; also whether that filled a batch.
+    ///
+    /// # Errors
+    /// The record cannot be in a batch; nothing was added.
+    pub(super) fn push(
+        &mut self,
+        record: &Record,
+        cost: usize,
+        batch_bytes: usize,
+        now: Timestamp,
+    ) -> Result<(Delivery, bool), BatchError> {
+        let full = |open: &mut Open| open.builder.total_bytes_with(record) > batch_bytes;
+        let mut filled = false;
+        if let Some(open) = self.open.take_if(full) {
+            self.seal(open);
+            filled = true;
+        }
+        let mut open = self.open.take().unwrap_or_else(|| Open {
+            builder: BatchBuilder::new(self.compression),
+            outcome: Arc::default(),
+            since: Instant::now(),
+            cost: 0,
+        });
+        let index = open.builder.record_count();
+        let pushed = open.builder.push(record, now);
+        if pushed.is_ok() {
+            open.cost += cost;
+        }
+        let delivery = Delivery {
+            batch: Arc::clone(&open.outcome),
+            partition: self.partition,
+            index,
+            timestamp: record.timestamp.unwrap_or(now),
+            place: None,
+        };
+        if open.builder.total_bytes() >= batch_bytes {
+            self.seal(open);
+            filled = true;
+        } else if !open.builder.is_empty() {
+            self.open = Some(open);
+        }
+        pushed.map(|()| (delivery, filled))
+    }
+
+    fn seal(&mut self, open: Open) {
+        let count = open.builder.record_count();
+        match open.builder.build() {
+            Ok(mut batch) => {
+                self.stamp(&mut batch, count);
+                self.queue.push_back(Sealed {
+                    batch,
+                    outcome: open.outcome,
+                    since: open.since,
+                    cost: open.cost,
+                    unknown: false,
+                });
+            }
+            // The codec was tried when the producer was opened, so this is for the caller to see.
+            Err(error) => open.outcome.settle(Err(error.into())),
+        }
+    }
+
+    /// Gives a batch its sequence, if the identity is known; if not, it is given later.
+    fn stamp(&mut self, batch: &mut RecordBatch, count: u32) {
+        if let Some(identity) = self.identity {
+            batch.set_producer(ProducerStamp {
+                id: identity.id,
+                epoch: identity.epoch,
+                base_sequence: self.next_sequence,
+            });
+            self.next_sequence = self.next_sequence.plus(count);
+        }
+    }
+
+    /// Goes on under a new identity. No batch is under way.
+    pub(super) fn begin_anew(&mut self, identity: ProducerIdentity) {
+        self.identity = Some(identity);
+        self.next_sequence = Sequence::new(0);
+        self.proven = false;
+        let mut queue = std::mem::take(&mut self.queue);
+        for sealed in &mut queue {
+            let count = sealed.batch.header().record_count.unsigned_abs();
+            self.stamp(&mut sealed.batch, count);
+            sealed.unknown = false;
+        }
+        self.queue = queue;
+    }
+
+    fn may_send(&self, now: Instant) -> bool {
+        let under_way_max = if self.idempotent && self.proven {
+            UNDER_WAY_MAX
+        } else {
+            1
+        };
+        !self.recovering
+            && !self.needs_identity()
+            && self.retry_at.is_none_or(|at| at <= now)
+            && self.under_way.len() < under_way_max
+    }
+
+    /// Seals the open batch if it has waited long enough and could be sent now; if it could not, it
+    /// keeps on filling. Whether it did.
+    pub(super) fn seal_if_due(&mut self, now: Instant, linger: Duration) -> bool {
+        if !self.queue.is_empty() || !self.may_send(now) {
+            return false;
+        }
+        match self.open.take_if(|open| open.since + linger <= now) {
+            Some(open) => {
+                self.seal(open);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Makes the open batch due now.
+    pub(super) fn hurry(&mut self) {
+        if let Some(open) = self.open.take() {
+            self.seal(open);
+        }
+    }
+
+    /// The next batch to send, which is under way from now on.
+    pub(super) fn next_to_send(&mut self, now: Instant) -> Option<(u64, RecordBatch)> {
+        if !self.may_send(now) {
+            return None;
+        }
+        let sealed = self.queue.pop_front()?;
+        self.retry_at = None;
+        self.last_id += 1;
+        let batch = sealed.batch.clone();
+        self.under_way.push_back(UnderWay {
+            id: self.last_id,
+            sealed,
+            answer: None,
+        });
+        Some((self.last_id, batch))
+    }
+
+    /// A batch without acknowledgement has gone, or could not. Returns what it held of the buffer.
+    pub(super) fn gone(&mut self, id: u64, outcome: Result<(), Error>) -> usize {
+        self.proven = true;
+        let sent = self.take_under_way(id);
+        sent.map_or(0, |sent| {
+            sent.sealed.settle(outcome.map(|()| Settled::Sent))
+        })
+    }
+
+    /// A batch was answered. Returns what is free again of the buffer.
+    pub(super) fn answered(
+        &mut self,
+        id: u64,
+        answer: Result<Produced, Error>,
+        now: Instant,
+    ) -> usize {
+        let mut freed = 0;
+        match answer {
+            Ok(produced) => {
+                self.proven = true;
+                self.attempts = 0;
+                if let Some(sent) = self.take_under_way(id) {
+                    freed += sent.sealed.settle(Ok(Settled::Acknowledged(produced)));
+                }
+            }
+            Err(error) => {
+                self.recovering = true;
+                if let Some(sent) = self.under_way.iter_mut().find(|sent| sent.id == id) {
+                    sent.sealed.unknown |= error.outcome() == Outcome::Unknown;
+                    sent.answer = Some(error);
+                }
+            }
+        }
+        if self.recovering && self.under_way.iter().all(|sent| sent.answer.is_some()) {
+            freed += self.recover(now);
+        }
+        freed
+    }
+
+    fn take_under_way(&mut self, id: u64) -> Option<UnderWay> {
+        let at = self.under_way.iter().position(|sent| sent.id == id)?;
+        self.under_way.remove(at)
+    }
+
+    /// Everything that was under way is answered, and something failed: decides what is sent again.
+    fn recover(&mut self, now: Instant) -> usize {
+        self.recovering = false;
+        self.proven = false;
+        let mut freed = 0;
+        let mut again = VecDeque::new();
+        let mut gap = false;
+        // Whether a batch failed that may have been appended.
+        let mut lost_track = false;
+        for UnderWay { sealed, answer, .. } in std::mem::take(&mut self.under_way) {
+            let error = answer.unwrap_or(Error::Closed);
+            let first = again.is_empty() && !gap;
+            let verdict = if lost_track && sealed.unknown {
+                Verdict::Fail(error)
+            } else {
+                self.verdict(&sealed, error, first, now)
+            };
+            match verdict {
+                Verdict::Again => again.push_back(sealed),
+                Verdict::Anew => {
+                    gap = true;
+                    again.push_back(sealed);
+                }
+                Verdict::Fail(error) => {
+                    gap = true;
+                    lost_track |= sealed.unknown;
+                    freed += sealed.fail(error);
+                }
+            }
+        }
+        if !again.is_empty() {
+            self.back_off(now);
+        }
+        again.append(&mut self.queue);
+        self.queue = again;
+        if gap {
+            self.identity = None;
+        }
+        freed
+    }
+
+    fn back_off(&mut self, now: Instant) {
+        let wait = RETRY_MIN
+            .saturating_mul(1 << self.attempts.min(16))
+            .min(RETRY_MAX);
+        self.attempts += 1;
+        self.retry_at = Some(now + wait);
+    }
+
+    /// `first`: no earlier batch of those under way is to be sent again or failed.
+    fn verdict(&self, sealed: &Sealed, error: Error, first: bool, now: Instant) -> Verdict {
+        if now >= sealed.since + self.delivery_timeout {
+            return Verdict::Fail(error);
+        }
+        if let Error::Broker(BrokerError::OutOfOrderSequence {
+            expected, found, ..
+        }) = error
+        {
+            // Only because an earlier batch is missing.
+            if !first {
+                return Verdict::Again;
+            }
+            // Sequences wrap, so the shorter way round tells which comes first.
+            let ahead = found.get().wrapping_sub(expected.get()) & 0x7fff_ffff < 1 << 30;
+            return if ahead {
+                // The broker has lost acknowledged records of this producer; this batch is not
+                // among them.
+                Verdict::Anew
+            } else {
+                // It was appended so long ago that the broker forgot where.
+                Verdict::Fail(
+                    BrokerError::OutcomeUnknown {
+                        reason: error.to_string(),
+                    }
+                    .into(),
+                )
+            };
+        }
+        let repeatable = match &error {
+            Error::ConnectionLost { outcome, .. } | Error::TimedOut { outcome, .. } => {
+                self.idempotent || *outcome == Outcome::Failed
+            }
+            Error::Broker(BrokerError::OutcomeUnknown { .. }) => self.idempotent,
+            error => error.is_retryable(),
+        };
+        if repeatable {
+            Verdict::Again
+        } else {
+            Verdict::Fail(error)
+        }
+    }
+
+    /// Fails what has waited for too long. Returns what is free again of the buffer.
+    pub(super) fn expire(&mut self, now: Instant, reason: &Error) -> usize {
+        let mut freed = 0;
+        let mut expired = false;
+        // What is under way is answered first; what was gathered later expires later.
+        while self.under_way.is_empty() {
+            let timeout = self.delivery_timeout;
+            let late = |sealed: &Sealed| sealed.since + timeout <= now;
+            let Some(sealed) = self.take_first_if(late) else {
+                break;
+            };
+            expired = true;
+            freed += sealed.fail(reason.clone());
+        }
+        if expired && self.idempotent {
+            // What may have been appended beside the batches that failed cannot be told from them.
+            while let Some(sealed) = self.take_first_if(|sealed| sealed.unknown) {
+                freed += sealed.fail(reason.clone());
+            }
+            self.identity = None;
+        }
+        freed
+    }
+
+    fn take_first_if(&mut self, fits: impl FnOnce(&Sealed) -> bool) -> Option<Sealed> {
+        if fits(self.queue.front()?) {
+            self.queue.pop_front()
+        } else {
+            None
+        }
+    }
+
+    /// Fails everything. Returns what is free again of the buffer.
+    pub(super) fn abort(&mut self, error: &Error) -> usize {
+        self.hurry();
+        let under_way = std::mem::take(&mut self.under_way);
+        let sealed = under_way.into_iter().map(|mut sent| {
+            sent.sealed.unknown = true;
+            sent.sealed
+        });
+        let all: Vec<Sealed> = sealed.chain(std::mem::take(&mut self.queue)).collect();
+        all.into_iter()
+            .map(|sealed| sealed.fail(error.clone()))
+            .sum()
+    }
+
+    /// When something is to be done without an answer having come.
+    pub(super) fn wake_at(&self, linger: Duration) -> Option<Instant> {
+        let not_before = |at: Instant| self.retry_at.map_or(at, |retry| retry.max(at));
+        let open = self.open.as_ref().filter(|_| self.queue.is_empty());
+        let due = open.map(|open| not_before(open.since + linger));
+        let retry = self.retry_at.filter(|_| !self.queue.is_empty());
+        // What cannot be sent then waits for an answer or an identity, not for a time.
+        let sends = [due, retry].into_iter().flatten();
+        let sends = sends.filter(|&at| self.may_send(at));
+        let queue = self.queue.front().filter(|_| self.under_way.is_empty());
+        let expiry = queue.map(|sealed| sealed.since + self.delivery_timeout);
+        sends.chain(expiry).min()
+    }
+
+    /// The ends of everything it holds.
+    pub(super) fn outcomes(&self) -> impl Iterator<Item = Arc<BatchOutcome>> + '_ {
+        let under_way = self.under_way.iter().map(|sent| &sent.sealed.outcome);
+        let queue = self.queue.iter().map(|sealed| &sealed.outcome);
+        let open = self.open.iter().map(|open| &open.outcome);
+        under_way.chain(queue).chain(open).cloned()
+    }
+}
+
+impl Sealed {
+    /// Returns what it held of the buffer.
+    fn settle(self, outcome: Result<Settled, Error>) -> usize {
+        self.outcome.settle(outcome);
+        self.cost
+    }
+
+    /// Fails it, without hiding that it may have been appended.
+    fn fail(self, error: Error) -> usize {
+        let error = if self.unknown && error.outcome() == Outcome::Failed {
+            Error::Broker(BrokerError::OutcomeUnknown {
+                reason: error.to_string(),
+            })
+        } else {
+            error
+        };
+        self.settle(Err(error))
+    }
+}

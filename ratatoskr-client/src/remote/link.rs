@@ -1,0 +1,387 @@
+//! One connection: requests out in the order they were made, answers back to who asked.
+//!
+//! Whoever makes a request writes it to the socket then and there; only what the socket does not
+//! take at once is left to the connection's task, which also reads. Correlations are given in the
+//! order of the bytes, so a goodbye tells which requests were surely not carried out.
+
+use std::{
+    collections::HashMap,
+    io::{self, IoSlice},
+    time::Duration,
+};
+
+use bytes::{Bytes, BytesMut};
+use parking_lot::Mutex;
+use ratatoskr_core::{
+    Outcome,
+    batch::RecordBatch,
+    limits,
+    wire::{
+        self, Body, Deliver, ErrorBody, Frame, FrameError, FrameQueue, Goodbye, Kind, Ping,
+        Request, Welcome,
+    },
+};
+use tokio::{
+    net::TcpStream,
+    sync::{Notify, mpsc, oneshot},
+    time::Instant,
+};
+
+use crate::Error;
+
+/// Largest frame taken from a server: one batch of the largest size, and as much again as a frame
+/// has otherwise.
+const FRAME_BYTES_MAX: usize = limits::BATCH_BYTES_MAX as usize + wire::FRAME_BYTES_MAX;
+/// Room made for each read.
+const READ_BYTES: usize = 64 << 10;
+/// Slices handed to the operating system in one write.
+const SLICES_PER_WRITE_MAX: usize = 64;
+/// Larger records travel as a slice of their own instead of being copied beside their frame.
+const COPY_BYTES_MAX: usize = 4 << 10;
+
+/// What is heard about a request.
+pub(super) type Answer = Result<Frame, Error>;
+
+/// What is heard about a subscription.
+#[derive(Debug)]
+pub(crate) enum Pushed {
+    /// Batches of a partition, or its error.
+    Delivered(Deliver, Bytes),
+    /// The subscription is gone with its connection.
+    Lost,
+}
+
+/// A connection on which a version has been agreed on.
+#[derive(Debug)]
+pub(crate) struct Link {
+    stream: TcpStream,
+    address: String,
+    version: u8,
+    frame_bytes_max: usize,
+    state: Mutex<State>,
+    /// There is something to write that the socket did not take.
+    blocked: Notify,
+    /// The client wants the connection closed.
+    closed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    queue: FrameQueue,
+    last_correlation: u64,
+    waiting: HashMap<u64, oneshot::Sender<Answer>>,
+    subscriptions: HashMap<u64, mpsc::UnboundedSender<Pushed>>,
+    /// Why no further request is taken.
+    ended: Option<String>,
+}
+
+impl Link {
+    pub(super) fn new(stream: TcpStream, address: String, welcome: &Welcome) -> Self {
+        Self {
+            stream,
+            address,
+            version: welcome.version,
+            frame_bytes_max: welcome.frame_bytes_max as usize,
+            state: Mutex::default(),
+            blocked: Notify::new(),
+            closed: Notify::new(),
+        }
+    }
+
+    /// Sends a request; its answer comes through the receiver.
+    ///
+    /// # Errors
+    /// Nothing was sent.
+    pub(super) fn request<R: Request>(
+        &self,
+        request: &R,
+        batch: Option<&RecordBatch>,
+    ) -> Result<oneshot::Receiver<Answer>, Error> {
+        let (answer, answered) = oneshot::channel();
+        self.send(None, request, batch, |state, correlation| {
+            state.waiting.insert(correlation, answer);
+        })?;
+        Ok(answered)
+    }
+
+    /// Sends a request that has no answer.
+    ///
+    /// # Errors
+    /// Nothing was sent.
+    pub(super) fn tell<B: Body>(
+        &self,
+        correlation: Option<u64>,
+        body: &B,
+        batch: Option<&RecordBatch>,
+    ) -> Result<(), Error> {
+        self.send(correlation, body, batch, |_, _| {}).map(drop)
+    }
+
+    /// Sends a subscribe request; what is pushed comes through `pushed`, beginning perhaps before
+    /// the answer. Returns the subscription's correlation.
+    ///
+    /// # Errors
+    /// Nothing was sent.
+    pub(super) fn subscribe(
+        &self,
+        subscribe: &wire::Subscribe,
+        pushed: mpsc::UnboundedSender<Pushed>,
+    ) -> Result<(u64, oneshot::Receiver<Answer>), Error> {
+        let (answer, answered) = oneshot::channel();
+        let correlation = self.send(None, subscribe, None, |state, correlation| {
+            state.waiting.insert(correlation, answer);
+            state.subscriptions.insert(correlation, pushed);
+        })?;
+        Ok((correlation, answered))
+    }
+
+    /// Nothing more is wanted from a subscription.
+    pub(super) fn unsubscribe(&self, correlation: u64) {
+        let there = self.state.lock().subscriptions.remove(&correlation);
+        if there.is_some() {
+            // Where the connection has ended, so has the subscription.
+            let _ = self.tell(Some(correlation), &wire::Unsubscribe {}, None);
+        }
+    }
+
+    fn send<B: Body>(
+        &self,
+        correlation: Option<u64>,
+        body: &B,
+        batch: Option<&RecordBatch>,
+        register: impl FnOnce(&mut State, u64),
+    ) -> Result<u64, Error> {
+        let mut state = self.state.lock();
+        if let Some(reason) = &state.ended {
+            return Err(self.lost(reason, Outcome::Failed));
+        }
+        let correlation = correlation.unwrap_or_else(|| {
+            state.last_correlation += 1;
+            state.last_correlation
+        });
+        self.enqueue(&mut state.queue, correlation, body, batch)?;
+        register(&mut state, correlation);
+        // A socket that takes nothing, or an error, is the connection's task's to deal with.
+        if !matches!(self.write(&mut state.queue), Ok(true)) {
+            self.blocked.notify_one();
+        }
+        Ok(correlation)
+    }
+
+    fn enqueue<B: Body>(
+        &self,
+        queue: &mut FrameQueue,
+        correlation: u64,
+        body: &B,
+        batch: Option<&RecordBatch>,
+    ) -> Result<(), Error> {
+        let batch_bytes = batch.map_or(0, RecordBatch::total_bytes);
+        let start = queue.tail().len();
+        wire::encode(self.version, correlation, body, batch_bytes, queue.tail()).map_err(local)?;
+        let length = queue.tail().len() - start + batch_bytes;
+        if length > self.frame_bytes_max {
+            queue.tail().truncate(start);
+            return Err(local(FrameError::TooLarge {
+                length: length as u64,
+                max: self.frame_bytes_max,
+            }));
+        }
+        if let Some(batch) = batch {
+            if batch_bytes <= COPY_BYTES_MAX {
+                batch.encode_to(queue.tail());
+            } else {
+                queue.tail().extend_from_slice(&batch.header().encode());
+                queue.push(batch.records_bytes().clone());
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes what the socket takes; whether that was all.
+    fn write(&self, queue: &mut FrameQueue) -> io::Result<bool> {
+        while !queue.is_empty() {
+            let mut slices = [IoSlice::new(&[]); SLICES_PER_WRITE_MAX];
+            let count = queue.fill(&mut slices);
+            match self.stream.try_write_vectored(&slices[..count]) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(sent) => queue.advance(sent),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Asks [`run`](Self::run) to end.
+    pub(super) fn close(&self) {
+        self.closed.notify_one();
+    }
+
+    /// Reads, and writes what was left, until the connection ends; returns why. Every request that
+    /// was not answered is then.
+    pub(super) async fn run(&self, keep_alive: Duration) -> String {
+        let reason = match self.run_until_lost(keep_alive).await {
+            Ok(()) => "closed by the client".into(),
+            Err(reason) => reason,
+        };
+        self.end(&reason, None);
+        reason
+    }
+
+    async fn run_until_lost(&self, keep_alive: Duration) -> Result<(), String> {
+        let mut inbox = BytesMut::new();
+        let mut last_heard = Instant::now();
+        let mut asked = false;
+        loop {
+            let silence = if asked { keep_alive * 2 } else { keep_alive };
+            tokio::select! {
+                () = self.closed.notified() => return Ok(()),
+                ready = self.stream.readable() => {
+                    ready.map_err(|error| error.to_string())?;
+                    if self.read(&mut inbox)? {
+                        last_heard = Instant::now();
+                        asked = false;
+                    }
+                }
+                written = self.write_blocked() => written.map_err(|error| error.to_string())?,
+                () = tokio::time::sleep_until(last_heard + silence) => {
+                    if asked {
+                        return Err(format!("nothing was heard for {silence:?}"));
+                    }
+                    asked = true;
+                    // The answer is heard like any other; nobody waits for it.
+                    let _ = self.tell(None, &Ping {}, None);
+                }
+            }
+        }
+    }
+
+    async fn write_blocked(&self) -> io::Result<()> {
+        if self.state.lock().queue.is_empty() {
+            self.blocked.notified().await;
+        }
+        self.stream.writable().await?;
+        self.write(&mut self.state.lock().queue).map(drop)
+    }
+
+    /// Reads what is there and hands out every frame that is whole; whether there was anything.
+    fn read(&self, inbox: &mut BytesMut) -> Result<bool, String> {
+        if inbox.capacity() == inbox.len() {
+            inbox.reserve(READ_BYTES);
+        }
+        match self.stream.try_read_buf(inbox) {
+            Ok(0) => return Err(self.ended_by_server()),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+            Err(error) => return Err(error.to_string()),
+        }
+        while let Some(frame) =
+            Frame::decode(inbox, FRAME_BYTES_MAX).map_err(|error| error.to_string())?
+        {
+            self.take(frame)?;
+        }
+        Ok(true)
+    }
+
+    fn ended_by_server(&self) -> String {
+        let said = self.state.lock().ended.clone();
+        said.unwrap_or_else(|| "the server closed the connection".into())
+    }
+
+    fn take(&self, frame: Frame) -> Result<(), String> {
+        let decode = |error: FrameError| error.to_string();
+        match frame.kind() {
+            Some(Kind::Error) if frame.correlation == 0 => {
+                let body: ErrorBody = frame.decode_body().map_err(decode)?;
+                return Err(body.message);
+            }
+            Some(Kind::Error) => {
+                let body: ErrorBody = frame.decode_body().map_err(decode)?;
+                self.answer(frame.correlation, Err(told(body)));
+            }
+            Some(Kind::Goodbye) => {
+                let goodbye: Goodbye = frame.decode_body().map_err(decode)?;
+                self.end(&goodbye.reason, Some(goodbye.last_correlation));
+            }
+            Some(Kind::Deliver) => {
+                let deliver: Deliver = frame.decode_body().map_err(decode)?;
+                let mut state = self.state.lock();
+                if let Some(pushed) = state.subscriptions.get(&frame.correlation)
+                    && pushed
+                        .send(Pushed::Delivered(deliver, frame.batches))
+                        .is_err()
+                {
+                    state.subscriptions.remove(&frame.correlation);
+                }
+            }
+            _ if frame.is_response() => self.answer(frame.correlation, Ok(frame)),
+            // A newer server may tell more than is understood here.
+            _ => tracing::debug!(kind = frame.kind_code, "a frame of unknown kind"),
+        }
+        Ok(())
+    }
+
+    fn answer(&self, correlation: u64, answer: Answer) {
+        let waiting = self.state.lock().waiting.remove(&correlation);
+        if let Some(waiting) = waiting {
+            // Who asked may have gone.
+            let _ = waiting.send(answer);
+        }
+    }
+
+    /// Takes no further request. Those above `last_taken` were surely not carried out; the others
+    /// may yet be answered, unless the connection is gone, when there is no such number.
+    fn end(&self, reason: &str, last_taken: Option<u64>) {
+        let mut state = self.state.lock();
+        let reason = state.ended.get_or_insert_with(|| reason.to_owned()).clone();
+        let beyond = |correlation: u64| last_taken.is_some_and(|last| correlation > last);
+        let over: Vec<u64> = state
+            .waiting
+            .keys()
+            .copied()
+            .filter(|&correlation| last_taken.is_none() || beyond(correlation))
+            .collect();
+        for correlation in over {
+            let outcome = if beyond(correlation) {
+                Outcome::Failed
+            } else {
+                Outcome::Unknown
+            };
+            if let Some(waiting) = state.waiting.remove(&correlation) {
+                let _ = waiting.send(Err(self.lost(&reason, outcome)));
+            }
+        }
+        if last_taken.is_none() {
+            for (_, pushed) in state.subscriptions.drain() {
+                let _ = pushed.send(Pushed::Lost);
+            }
+        }
+    }
+
+    fn lost(&self, reason: &str, outcome: Outcome) -> Error {
+        Error::ConnectionLost {
+            address: self.address.clone(),
+            reason: reason.to_owned(),
+            outcome,
+        }
+    }
+}
+
+/// The broker's error, or what else the server said.
+pub(super) fn told(body: ErrorBody) -> Error {
+    match body.into_error() {
+        Ok(error) => Error::Broker(error),
+        Err(error) => Error::Remote(error),
+    }
+}
+
+/// A frame that cannot be sent.
+fn local(error: FrameError) -> Error {
+    match error {
+        FrameError::TooLarge { length, max } => Error::RecordTooLarge {
+            bytes: usize::try_from(length).unwrap_or(usize::MAX),
+            bytes_max: max,
+        },
+        error => Error::Protocol(error.to_string()),
+    }
+}

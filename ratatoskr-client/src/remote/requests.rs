@@ -1,0 +1,204 @@
+//! Requests over whatever connection there is, within a deadline.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use ratatoskr_core::{
+    Outcome,
+    batch::RecordBatch,
+    name::TopicName,
+    offset::PartitionIndex,
+    wire::{self, Frame, Request, Subscribe},
+};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
+
+use super::{Link, Pushed, Remote, link::Answer};
+use crate::Error;
+
+/// What may be done when a connection is lost before the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Repeat {
+    /// Asking twice is as good as asking once.
+    Freely,
+    /// Only where the request was surely not carried out.
+    IfNotCarriedOut,
+}
+
+/// A batch on its way to a server.
+#[derive(Debug)]
+pub(crate) struct Sent(oneshot::Receiver<Answer>);
+
+impl Remote {
+    /// Asks, waiting for a connection if there is none, and again where `repeat` allows.
+    ///
+    /// # Errors
+    /// The broker's answer, or what is wrong with the connection.
+    pub(crate) async fn call<R: Request>(
+        &self,
+        operation: &'static str,
+        request: &R,
+        repeat: Repeat,
+    ) -> Result<R::Response, Error> {
+        let timeout = self.options.request_timeout;
+        let frame = self.exchange(operation, request, repeat, timeout).await?;
+        decode::<R>(&frame)
+    }
+
+    /// The same where batches follow the answer, which may take `timeout`.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call).
+    pub(crate) async fn call_for_batches<R: Request>(
+        &self,
+        operation: &'static str,
+        request: &R,
+        wait: Duration,
+    ) -> Result<(R::Response, Bytes), Error> {
+        let timeout = self.options.request_timeout + wait;
+        let frame = self
+            .exchange(operation, request, Repeat::Freely, timeout)
+            .await?;
+        Ok((decode::<R>(&frame)?, frame.batches))
+    }
+
+    async fn exchange<R: Request>(
+        &self,
+        operation: &'static str,
+        request: &R,
+        repeat: Repeat,
+        timeout: Duration,
+    ) -> Result<Frame, Error> {
+        let deadline = Instant::now() + timeout;
+        let mut lost: Option<Arc<Link>> = None;
+        loop {
+            let link = self.link_by(deadline, lost.as_ref()).await?;
+            let error = match link.request(request, None) {
+                Ok(answered) => match tokio::time::timeout_at(deadline, answered).await {
+                    Ok(Ok(Ok(frame))) => return Ok(frame),
+                    Ok(Ok(Err(error))) => error,
+                    Ok(Err(_)) => return Err(Error::Closed),
+                    Err(_) => {
+                        return Err(Error::TimedOut {
+                            operation,
+                            after: timeout,
+                            outcome: Outcome::Unknown,
+                        });
+                    }
+                },
+                Err(error) => error,
+            };
+            let again = match &error {
+                Error::ConnectionLost { outcome, .. } => {
+                    repeat == Repeat::Freely || *outcome == Outcome::Failed
+                }
+                _ => false,
+            };
+            if !again || Instant::now() >= deadline {
+                return Err(error);
+            }
+            lost = Some(link);
+        }
+    }
+
+    /// Sends a batch over the connection there is, without waiting.
+    ///
+    /// # Errors
+    /// Nothing was sent.
+    pub(crate) fn produce(
+        &self,
+        topic: &TopicName,
+        partition: PartitionIndex,
+        batch: &RecordBatch,
+    ) -> Result<Sent, Error> {
+        let produce = wire::Produce {
+            topic: topic.clone(),
+            partition,
+            acknowledge: true,
+        };
+        self.link()?.request(&produce, Some(batch)).map(Sent)
+    }
+
+    /// The same without an acknowledgement.
+    ///
+    /// # Errors
+    /// Nothing was sent.
+    pub(crate) fn produce_unacknowledged(
+        &self,
+        topic: &TopicName,
+        partition: PartitionIndex,
+        batch: &RecordBatch,
+    ) -> Result<(), Error> {
+        let produce = wire::Produce {
+            topic: topic.clone(),
+            partition,
+            acknowledge: false,
+        };
+        self.link()?.tell(None, &produce, Some(batch))
+    }
+
+    /// Begins a subscription; what is pushed comes through `pushed`.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call), but it is tried once only.
+    pub(crate) async fn subscribe(
+        &self,
+        subscribe: &Subscribe,
+        pushed: mpsc::UnboundedSender<Pushed>,
+    ) -> Result<RemoteSubscription, Error> {
+        let deadline = Instant::now() + self.options.request_timeout;
+        let link = self.link_by(deadline, None).await?;
+        let (correlation, answered) = link.subscribe(subscribe, pushed)?;
+        let subscription = RemoteSubscription { link, correlation };
+        match tokio::time::timeout_at(deadline, answered).await {
+            Ok(Ok(Ok(_))) => Ok(subscription),
+            Ok(Ok(Err(error))) => Err(error),
+            Ok(Err(_)) => Err(Error::Closed),
+            Err(_) => Err(Error::TimedOut {
+                operation: "subscribe",
+                after: self.options.request_timeout,
+                outcome: Outcome::Failed,
+            }),
+        }
+    }
+}
+
+fn decode<R: Request>(frame: &Frame) -> Result<R::Response, Error> {
+    frame
+        .decode_body()
+        .map_err(|error| Error::Protocol(error.to_string()))
+}
+
+impl Sent {
+    /// Waits for the acknowledgement.
+    ///
+    /// # Errors
+    /// The broker's answer, or how the connection was lost.
+    pub(crate) async fn wait(self) -> Result<wire::Produced, Error> {
+        let frame = self.0.await.map_err(|_| Error::Closed)??;
+        decode::<wire::Produce>(&frame)
+    }
+}
+
+/// A subscription on one connection; dropping it ends it.
+#[derive(Debug)]
+pub(crate) struct RemoteSubscription {
+    link: Arc<Link>,
+    correlation: u64,
+}
+
+impl RemoteSubscription {
+    /// Lets the server push more.
+    pub(crate) fn grant(&self, credit: wire::Credit) {
+        // Where the connection has ended, the subscription hears of it.
+        let _ = self.link.tell(Some(self.correlation), &credit, None);
+    }
+}
+
+impl Drop for RemoteSubscription {
+    fn drop(&mut self) {
+        self.link.unsubscribe(self.correlation);
+    }
+}
