@@ -1,4 +1,4 @@
-//! Creating, changing, trimming and deleting topics.
+//! Creating, listing, describing, changing and deleting topics.
 //!
 //! Changes are made one after another, each by a task of its own: a caller that goes away leaves
 //! the change to run to its end, so catalog and storage never disagree.
@@ -9,16 +9,15 @@ use crate::{
     broker::{
         Broker, Shared,
         builder::answered,
-        catalog::Catalog,
-        describe::{TopicDescription, Unused, describe},
+        partition::{PartitionCell, PartitionState},
         supervision::caught_async,
         topic::TopicState,
     },
     config::{InvalidConfig, TopicConfig, TopicConfigChange},
     error::Error,
     name::{TopicId, TopicName},
-    offset::{Bounds, Offset, PartitionIndex},
-    storage::TopicDescriptor,
+    offset::{Bounds, LeaderEpoch, Offset, PartitionIndex},
+    storage::{PartitionStats, TopicDescriptor},
 };
 
 /// A topic to be created.
@@ -28,6 +27,36 @@ pub struct NewTopic {
     pub partitions: Option<u32>,
     /// What is to differ from the defaults.
     pub config: TopicConfigChange,
+}
+
+/// A topic as it is.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct TopicDescription {
+    /// New for each creation.
+    pub id: TopicId,
+    /// The name.
+    pub name: TopicName,
+    /// Every value, those by default as well.
+    pub config: TopicConfig,
+    /// From partition 0.
+    pub partitions: Vec<PartitionDescription>,
+}
+
+/// A partition as it is.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct PartitionDescription {
+    /// Its number.
+    pub index: PartitionIndex,
+    /// Where its log begins and ends; all zero while it is down or closed.
+    pub bounds: Bounds,
+    /// Bytes of its batches.
+    pub bytes: u64,
+    /// Segments of its log.
+    pub segments: u32,
+    /// What sends get.
+    pub leader_epoch: LeaderEpoch,
+    /// Whether it is up.
+    pub state: PartitionState,
 }
 
 impl Broker {
@@ -48,7 +77,7 @@ impl Broker {
         let name = name.clone();
         self.change(async move |shared| {
             let topic = shared.create(&name, &new).await?;
-            Ok(describe(&topic, Unused::StayClosed))
+            Ok(describe(&topic, Closed::Stay))
         })
         .await
     }
@@ -65,6 +94,20 @@ impl Broker {
         let name = name.clone();
         self.change(async move |shared| shared.delete(&name).await)
             .await
+    }
+
+    /// Every topic, in the order of their names. Opens no partition.
+    pub fn list_topics(&self) -> Vec<TopicDescriptor> {
+        let topics = self.shared.catalog.read().all();
+        topics.iter().map(|topic| topic.descriptor()).collect()
+    }
+
+    /// One topic, with what its partitions hold. Opens partitions that nobody has used yet.
+    ///
+    /// # Errors
+    /// [`Error::UnknownTopic`].
+    pub fn describe_topic(&self, name: &TopicName) -> Result<TopicDescription, Error> {
+        Ok(describe(&*self.topic(name)?, Closed::Open))
     }
 
     /// Changes a topic's configuration; what is not named stays. A change of durability waits for
@@ -87,7 +130,7 @@ impl Broker {
         let (name, change) = (name.clone(), change.clone());
         self.change(async move |shared| {
             let topic = shared.alter(&name, &change).await?;
-            Ok(describe(&topic, Unused::StayClosed))
+            Ok(describe(&topic, Closed::Stay))
         })
         .await
     }
@@ -109,7 +152,7 @@ impl Broker {
         let name = name.clone();
         self.change(async move |shared| {
             let topic = shared.add_partitions(&name, total).await?;
-            Ok(describe(&topic, Unused::StayClosed))
+            Ok(describe(&topic, Closed::Stay))
         })
         .await
     }
@@ -202,12 +245,6 @@ impl Shared {
         if config.cleanup_policy.compacts() && !capabilities.compaction {
             return Err(Error::Unsupported("compaction by this storage".to_owned()));
         }
-        if !config.compression.is_built() {
-            let codec = config.compression;
-            return Err(Error::Unsupported(format!(
-                "compression {codec} in this build"
-            )));
-        }
         Ok(())
     }
 
@@ -228,7 +265,7 @@ impl Shared {
         &self,
         total: u32,
         added: usize,
-        catalog: &Catalog,
+        catalog: &super::catalog::Catalog,
     ) -> Result<(), Error> {
         let config = &self.context.config;
         if total == 0 {
@@ -320,11 +357,7 @@ impl Shared {
             holds.extend(partition.hold_and_drain().await);
         }
         answered(caught_async(async { self.storage.delete_topic(id).await }).await)?;
-        {
-            let mut catalog = self.catalog.write();
-            catalog.remove(name);
-            self.deleted.absorb(topic.counters().snapshot());
-        }
+        self.catalog.write().remove(name);
         topic.delete(&self.context);
         tracing::info!(topic = %name, "topic deleted");
         Ok(())
@@ -335,5 +368,48 @@ fn limit(limit: &'static str, max: usize) -> Error {
     Error::LimitReached {
         limit,
         max: max as u64,
+    }
+}
+
+/// What to do with partitions that nobody has used yet.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Closed {
+    /// Open them to see what they hold.
+    Open,
+    /// Describe them as closed.
+    Stay,
+}
+
+fn describe(topic: &TopicState, closed: Closed) -> TopicDescription {
+    let shared = topic.shared();
+    let partitions = topic.partitions();
+    TopicDescription {
+        id: shared.id,
+        name: shared.name.clone(),
+        config: TopicConfig::clone(&shared.config()),
+        partitions: partitions
+            .iter()
+            .map(|partition| describe_partition(partition, closed))
+            .collect(),
+    }
+}
+
+fn describe_partition(partition: &PartitionCell, closed: Closed) -> PartitionDescription {
+    let look = closed == Closed::Open || partition.is_open();
+    let (bounds, log) = if look {
+        (partition.bounds(), partition.log_stats())
+    } else {
+        (Ok(Bounds::default()), Ok(PartitionStats::default()))
+    };
+    // Looking may have opened it, or taken it down.
+    let (state, leader_epoch) = partition.state();
+    let log = log.unwrap_or_default();
+    PartitionDescription {
+        index: partition.index(),
+        bounds: bounds.unwrap_or_default(),
+        bytes: log.bytes,
+        segments: u32::try_from(log.segments.len()).unwrap_or(u32::MAX),
+        leader_epoch,
+        state,
     }
 }

@@ -11,7 +11,6 @@ use crate::{
         config::BrokerConfig,
         context::Context,
         retention,
-        stats::Counters,
         subscribe::Subscriptions,
         supervision::{Failure, caught_async},
         topic::TopicState,
@@ -78,7 +77,6 @@ impl BrokerBuilder {
             storage: self.storage,
             context,
             catalog: RwLock::new(catalog),
-            deleted: Counters::default(),
             subscriptions: Subscriptions::default(),
             admin: tokio::sync::Mutex::new(()),
         });

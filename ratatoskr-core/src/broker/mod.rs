@@ -8,7 +8,6 @@ mod builder;
 mod catalog;
 mod config;
 mod context;
-mod describe;
 mod fetch;
 mod in_flight;
 mod offsets;
@@ -31,10 +30,9 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 
-pub use admin::NewTopic;
+pub use admin::{NewTopic, PartitionDescription, TopicDescription};
 pub use builder::BrokerBuilder;
 pub use config::BrokerConfig;
-pub use describe::{PartitionDescription, TopicDescription};
 pub use fetch::{FetchPartition, FetchRequest, FetchResponse, Fetched, FetchedPartition};
 pub use offsets::OffsetSpec;
 pub use partition::PartitionState;
@@ -59,8 +57,6 @@ struct Shared {
     storage: Arc<dyn Storage>,
     context: Arc<context::Context>,
     catalog: RwLock<catalog::Catalog>,
-    /// What went through topics that are deleted.
-    deleted: stats::Counters,
     subscriptions: subscribe::Subscriptions,
     /// Changes of the catalog are made one after another.
     admin: tokio::sync::Mutex<()>,
@@ -79,13 +75,6 @@ impl Broker {
     /// Every partition of every topic.
     fn cells(&self) -> Vec<Arc<partition::PartitionCell>> {
         self.shared.cells()
-    }
-}
-
-impl Drop for Shared {
-    /// The last handle has gone: what runs in the background ends.
-    fn drop(&mut self) {
-        self.context.shut_down();
     }
 }
 

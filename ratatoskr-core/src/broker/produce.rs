@@ -6,7 +6,7 @@ use crate::{
     batch::RecordBatch,
     broker::{Broker, partition::Settled, topic::TopicState},
     commit::Ticket,
-    config::{Durability, TimestampType, TopicConfig},
+    config::{Durability, TimestampType},
     error::Error,
     name::TopicName,
     offset::{Offset, PartitionIndex},
@@ -133,33 +133,22 @@ impl Broker {
     ) -> Result<PendingProduce, Error> {
         self.shared.context.check_running()?;
         let topic = self.topic(topic)?;
-        let config = topic.shared().config();
-        check_size(&batch, &config)
-            .and_then(|()| check_producers(&batch, &config))
-            .and_then(|()| self.place(&topic, &config, partition, batch))
-            .inspect_err(|_| topic.counters().refused())
+        let checked = check(&topic, &batch);
+        self.counted(
+            &topic,
+            checked.and_then(|()| self.submit(&topic, partition, batch)),
+        )
     }
 
-    /// Takes a batch that the broker has built itself.
+    /// Submits a batch whose bytes are known to be right.
     pub(super) fn submit(
         &self,
         topic: &TopicState,
         partition: PartitionIndex,
-        batch: RecordBatch,
-    ) -> Result<PendingProduce, Error> {
-        let config = topic.shared().config();
-        check_size(&batch, &config)
-            .and_then(|()| self.place(topic, &config, partition, batch))
-            .inspect_err(|_| topic.counters().refused())
-    }
-
-    fn place(
-        &self,
-        topic: &TopicState,
-        config: &TopicConfig,
-        partition: PartitionIndex,
         mut batch: RecordBatch,
     ) -> Result<PendingProduce, Error> {
+        let config = topic.shared().config();
+        check_size(&batch, config.batch_bytes_max)?;
         if topic.name().is_internal() {
             return Err(Error::InternalTopic(topic.name().clone()));
         }
@@ -167,6 +156,14 @@ impl Broker {
             batch.set_log_append_time(self.shared.context.clock.now());
         }
         topic.partition(partition)?.submit(batch)
+    }
+
+    fn counted<T>(&self, topic: &TopicState, answer: Result<T, Error>) -> Result<T, Error> {
+        if answer.is_err() {
+            topic.counters().refused();
+            self.shared.context.counters.refused();
+        }
+        answer
     }
 
     /// An identity for a new idempotent producer.
@@ -183,20 +180,22 @@ impl Broker {
     }
 }
 
-fn check_size(batch: &RecordBatch, config: &TopicConfig) -> Result<(), Error> {
-    if batch.total_bytes() > config.batch_bytes_max as usize {
-        return Err(Error::BatchTooLarge {
-            bytes: batch.total_bytes(),
-            bytes_max: config.batch_bytes_max,
-        });
-    }
-    Ok(())
-}
-
 /// Whether the batch is one that a producer may send.
-fn check_producers(batch: &RecordBatch, config: &TopicConfig) -> Result<(), Error> {
+fn check(topic: &TopicState, batch: &RecordBatch) -> Result<(), Error> {
+    let bytes_max = topic.shared().config().batch_bytes_max;
+    check_size(batch, bytes_max)?;
     if batch.header().is_transactional() {
         return Err(Error::Unsupported("transactions".to_owned()));
     }
-    Ok(batch.validate_from_producer(config.batch_bytes_max)?)
+    Ok(batch.validate_from_producer(bytes_max)?)
+}
+
+fn check_size(batch: &RecordBatch, bytes_max: u32) -> Result<(), Error> {
+    if batch.total_bytes() > bytes_max as usize {
+        return Err(Error::BatchTooLarge {
+            bytes: batch.total_bytes(),
+            bytes_max,
+        });
+    }
+    Ok(())
 }

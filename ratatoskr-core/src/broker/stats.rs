@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::{broker::Broker, name::TopicName};
 
-/// Counters of one topic, or of all that are deleted.
+/// Counters of one topic, or of the whole broker.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
     batches_in: AtomicU64,
@@ -32,17 +32,6 @@ impl Counters {
 
     pub(super) fn refused(&self) {
         self.errors_in.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Adds what another has counted.
-    pub(super) fn absorb(&self, other: Throughput) {
-        let add = |counter: &AtomicU64, by| counter.fetch_add(by, Ordering::Relaxed);
-        add(&self.batches_in, other.batches_in);
-        add(&self.records_in, other.records_in);
-        add(&self.bytes_in, other.bytes_in);
-        add(&self.bytes_out, other.bytes_out);
-        add(&self.duplicates, other.duplicates);
-        add(&self.errors_in, other.errors_in);
     }
 
     pub(super) fn snapshot(&self) -> Throughput {
@@ -98,18 +87,13 @@ pub struct BrokerStats {
 impl Broker {
     /// The broker in numbers, as of now.
     pub fn stats(&self) -> BrokerStats {
-        // Both under the lock, so that no topic is counted twice or not at all.
-        let (topics, total) = {
-            let catalog = self.shared.catalog.read();
-            let total = Counters::default();
-            total.absorb(self.shared.deleted.snapshot());
-            (catalog.all(), total)
-        };
+        let topics = self.shared.catalog.read().all();
         let mut stats = BrokerStats {
             topics: topics.len() as u64,
             in_flight_bytes: self.shared.context.in_flight.used() as u64,
             subscriptions: self.shared.subscriptions.count(),
             subscription_skips: self.shared.subscriptions.skips(),
+            total: self.shared.context.counters.snapshot(),
             ..BrokerStats::default()
         };
         for topic in topics {
@@ -119,11 +103,10 @@ impl Broker {
                 .iter()
                 .filter(|partition| partition.offline_reason().is_some())
                 .count() as u64;
-            let counted = topic.counters().snapshot();
-            total.absorb(counted);
-            stats.by_topic.push((topic.name().clone(), counted));
+            stats
+                .by_topic
+                .push((topic.name().clone(), topic.counters().snapshot()));
         }
-        stats.total = total.snapshot();
         stats
     }
 }

@@ -1,19 +1,15 @@
 //! Topics: created, listed, described, changed, trimmed, deleted.
 
-use std::time::Duration;
-
 use ratatoskr_core::{
     BrokerConfig, Error,
     broker::{NewTopic, PartitionState, TopicDescription},
-    config::Durability,
+    config::{Compression, Durability},
     offset::{Offset, PartitionIndex},
 };
 
 use crate::support::{
     Bench, Fault, Operation, P0, P1, TestStorage, batch, change, poll_from, settle, topic,
 };
-
-const DAY: Duration = Duration::from_hours(24);
 
 fn partitions(count: u32) -> NewTopic {
     NewTopic {
@@ -55,7 +51,7 @@ async fn a_topic_made_again_under_its_name_is_another() {
 async fn a_description_tells_what_the_partitions_hold() {
     let bench = Bench::memory().await;
     let name = bench
-        .topic_with("orders", 2, &[("retention_ms", "1d")])
+        .topic_with("orders", 2, &[("compression", "zstd")])
         .await;
     let created = bench
         .broker
@@ -64,7 +60,7 @@ async fn a_description_tells_what_the_partitions_hold() {
     assert_eq!(created.unwrap().partitions[0].state, PartitionState::Closed);
     bench.send(&name, &["a", "b"]).await;
     let described = bench.broker.describe_topic(&name).unwrap();
-    assert_eq!(described.config.retention, Some(DAY));
+    assert_eq!(described.config.compression, Compression::Zstd);
     assert_eq!(described.config.durability, Durability::Memory);
     let [first, second] = &described.partitions[..] else {
         panic!("two partitions");
@@ -91,11 +87,7 @@ async fn names_of_the_brokers_own_topics_are_not_to_be_used() {
 #[tokio::test]
 async fn what_the_storage_cannot_do_is_refused() {
     let bench = Bench::memory().await;
-    let mut unsupported = vec![("durability", "fsync"), ("cleanup_policy", "compact")];
-    if cfg!(not(feature = "zstd")) {
-        unsupported.push(("compression", "zstd"));
-    }
-    for config in unsupported {
+    for config in [("durability", "fsync"), ("cleanup_policy", "compact")] {
         let new = NewTopic {
             config: change(&[config]),
             ..NewTopic::default()
@@ -185,7 +177,7 @@ async fn a_catalog_that_fails_changes_nothing() {
         let created = bench.broker.create_topic(&topic("x"), partitions(1)).await;
         assert!(created.is_err());
         storage.fail_catalog(Operation::UpdateTopic, fault.clone());
-        let change = change(&[("retention_ms", "1d")]);
+        let change = change(&[("compression", "zstd")]);
         assert!(bench.broker.alter_topic(&name, &change).await.is_err());
         storage.fail_catalog(Operation::UpdateTopic, fault.clone());
         assert!(bench.broker.add_partitions(&name, 2).await.is_err());
@@ -195,7 +187,7 @@ async fn a_catalog_that_fails_changes_nothing() {
         let listed = bench.broker.list_topics();
         assert_eq!(listed.len(), 1);
         assert_eq!(listed[0].partitions, 1);
-        assert_ne!(listed[0].config.retention, Some(DAY));
+        assert_eq!(listed[0].config.compression, Compression::None);
         bench.send(&name, &["b"]).await;
         assert_eq!(bench.values(&name).await, ["a", "b"]);
     }
@@ -212,7 +204,7 @@ async fn deletion_is_told_to_a_fetch_that_waits() {
         bench.broker.delete_topic(&name).await.unwrap();
     });
     assert!(matches!(fetched, Err(Error::UnknownTopic(_))));
-    assert_eq!(began.elapsed(), Duration::ZERO);
+    assert_eq!(began.elapsed(), std::time::Duration::ZERO);
 }
 
 #[tokio::test]

@@ -76,8 +76,8 @@ async fn a_change_that_is_dropped_runs_to_its_end() {
         dropped_after(polls, bench.broker.create_topic(&name, NewTopic::default())).await;
         settle().await;
         assert_eq!(bench.broker.list_topics().len(), 1);
-        let day = change(&[("retention_ms", "1d")]);
-        dropped_after(polls, bench.broker.alter_topic(&name, &day)).await;
+        let zstd = change(&[("compression", "zstd")]);
+        dropped_after(polls, bench.broker.alter_topic(&name, &zstd)).await;
         dropped_after(polls, bench.broker.add_partitions(&name, 3)).await;
         settle().await;
         let listed = bench.broker.list_topics();

@@ -5,7 +5,6 @@ use std::time::Duration;
 use ratatoskr_core::{
     Error,
     broker::{FetchPartition, FetchRequest},
-    limits,
     name::TopicName,
     offset::{Offset, PartitionIndex},
 };
@@ -48,21 +47,6 @@ async fn a_fetch_answers_with_nothing_when_its_time_is_up_and_not_before() {
     assert!(fetched.unwrap().batches.is_empty());
     let waited = began.elapsed().as_secs_f64();
     assert!((60.0..60.01).contains(&waited), "{waited}");
-}
-
-#[tokio::test(start_paused = true)]
-async fn no_fetch_waits_for_longer_than_the_limit() {
-    let bench = Bench::memory().await;
-    let topic = bench.topic("orders", 1).await;
-    let request = FetchRequest {
-        wait_max: Duration::MAX,
-        ..poll_from(&topic, P0, Offset::ZERO)
-    };
-    let began = Instant::now();
-    bench.fetch_one(&request).await.unwrap();
-    let over = began.elapsed().saturating_sub(limits::FETCH_WAIT_MAX);
-    assert!(over < Duration::from_millis(10));
-    assert!(began.elapsed() >= limits::FETCH_WAIT_MAX);
 }
 
 #[tokio::test(start_paused = true)]

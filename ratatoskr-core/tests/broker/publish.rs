@@ -101,8 +101,10 @@ async fn more_records_than_a_batch_takes_are_split() {
 #[tokio::test]
 async fn batches_are_compressed_as_the_topic_says() {
     let bench = Bench::memory().await;
-    let built = Compression::ALL.into_iter();
-    for codec in built.filter(|codec| codec.is_built()) {
+    for codec in Compression::ALL {
+        if cfg!(not(feature = "compression")) && codec != Compression::None {
+            continue;
+        }
         let name = format!("orders-{codec}");
         let topic = bench
             .topic_with(&name, 1, &[("compression", codec.name())])

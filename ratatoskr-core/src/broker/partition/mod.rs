@@ -2,7 +2,7 @@
 //!
 //! Invariants:
 //! - Offsets are assigned and batches submitted under the lock, so the order of submission is the
-//!   order of offsets. Nothing is awaited under it, and readers never take it.
+//!   order of offsets. Nothing is awaited under it, and no waiter is woken under it.
 //! - `high watermark ≤ log end ≤ next offset`; `next offset - log end` is what is pending at a
 //!   committer, and no reader sees anything from the high watermark on.
 //! - Whoever holds a log handle of an earlier opening changes nothing: every opening has a number,
@@ -188,7 +188,7 @@ impl PartitionCell {
     }
 
     /// Tells everyone who waits for this partition that it changed in a way that readers must look
-    /// at anew. May be called under the lock, which no waiter takes while it is woken.
+    /// at anew. May be called under the lock: it only counts, and hands the waking to a task.
     fn changed(&self) {
         self.changes.fetch_add(1, Ordering::Release);
         self.wake();

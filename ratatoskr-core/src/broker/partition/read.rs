@@ -42,6 +42,7 @@ impl PartitionCell {
         let (records, bytes) = (u64::from(records.unsigned_abs()), bytes as u64);
         self.bytes_readable.fetch_add(bytes, Ordering::Release);
         self.topic.counters.appended(records, bytes);
+        self.context.counters.appended(records, bytes);
     }
 
     fn reader(&self) -> Result<Reader, Error> {
@@ -121,6 +122,7 @@ impl PartitionCell {
     /// Counts bytes that a reader was given.
     pub(in crate::broker) fn count_read(&self, bytes: usize) {
         self.topic.counters.read(bytes as u64);
+        self.context.counters.read(bytes as u64);
     }
 
     /// The first batch that may hold a record of this time or later.

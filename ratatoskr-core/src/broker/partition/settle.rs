@@ -118,10 +118,10 @@ impl PartitionCell {
                 (Ok(()), Ok(()))
             }
             Err(failure) => {
-                // The batch is durable and must not be forgotten: the log is opened again, which
-                // brings it back, before its offset can be given away.
                 let reason = failure.to_string();
-                self.take_offline(&mut inner, &reason);
+                if sink.accepts() {
+                    self.take_offline(&mut inner, &reason);
+                }
                 let error = match failure {
                     Failure::Storage(error) => error,
                     failure => {
@@ -161,6 +161,7 @@ impl PartitionCell {
         self.notify_settled(&inner);
         drop(inner);
         self.topic.counters.refused();
+        self.context.counters.refused();
         if let Some(pending) = pending {
             pending.settle(&Err(error.clone().into()));
         }

@@ -4,7 +4,7 @@ use tokio::sync::oneshot;
 
 use super::{CommitPath, Held, Inner, OpenLog, PartitionCell, State, settle::Pending};
 use crate::{
-    batch::{BatchHeader, RecordBatch},
+    batch::RecordBatch,
     broker::{
         in_flight::Reservation,
         produce::{PendingProduce, Produced},
@@ -25,13 +25,10 @@ impl PartitionCell {
     /// # Errors
     /// What is known at once; the rest is for [`PendingProduce::wait`] to tell.
     pub(in crate::broker) fn submit(&self, batch: RecordBatch) -> Submitted {
-        let before = self.high_watermark();
         let mut inner = self.inner.lock();
         let submitted = self.submit_or_hold(&mut inner, batch);
         drop(inner);
-        if self.high_watermark() > before {
-            self.wake();
-        }
+        self.wake();
         submitted
     }
 
@@ -63,6 +60,7 @@ impl PartitionCell {
             let sequences = sequences_of(batch.header());
             if let Sequenced::Duplicate(known) = open.producers.check(stamp, sequences, now)? {
                 self.topic.counters.duplicate();
+                self.context.counters.duplicate();
                 return Ok(self.answer_duplicate(inner, known));
             }
         }
@@ -162,8 +160,9 @@ impl PartitionCell {
         // The committer answers from other threads, and they wait for the lock that is held here.
         match caught(|| committer.submit(submission)) {
             Ok(ticket) => {
+                let now = self.context.clock.monotonic();
                 open.next_offset = header.end_offset();
-                self.remember(open, &header);
+                open.producers.record(&header, now, open.log_end);
                 inner.pending.push_back(pending);
                 Ok(PendingProduce::committing(ticket, produced))
             }
@@ -180,18 +179,11 @@ impl PartitionCell {
         open.append(batch)
             .map_err(|failure| self.append_failed(inner, &failure))?;
         if let State::Open(open) = &mut inner.state {
+            let now = self.context.clock.monotonic();
             open.next_offset = open.log_end;
-            self.remember(open, batch.header());
+            open.producers.record(batch.header(), now, open.log_end);
         }
         Ok(())
-    }
-
-    /// Takes note of who sent a batch that has its place.
-    fn remember(&self, open: &mut OpenLog, header: &BatchHeader) {
-        if header.producer().is_some() {
-            let now = self.context.clock.monotonic();
-            open.producers.record(header, now, open.log_end);
-        }
     }
 
     /// What a failed append or submission means for the sender, and for the partition.

@@ -26,8 +26,7 @@ pub(super) struct Contents {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Image {
     size: u64,
-    /// Shared by all crashes of a file that nobody writes to.
-    sectors: Arc<BTreeMap<u64, Arc<[u8]>>>,
+    sectors: BTreeMap<u64, Arc<[u8]>>,
 }
 
 /// What a thing has been since it was synced.
@@ -203,13 +202,18 @@ impl Contents {
         {
             left.size = size;
         }
+        let kept = left.size.div_ceil(self.sector_bytes);
+        left.sectors.split_off(&kept);
+        let within = to_usize(left.size % self.sector_bytes);
+        if within > 0 {
+            let mut last = left.get(kept - 1, self.sector_bytes);
+            last[within..].fill(0);
+            left.set(kept - 1, stored(last));
+        }
         let mut space = self.space.clone();
-        if self.unsynced() > 0 {
-            left.clear_beyond_its_size(self.sector_bytes);
-            space.cut(left.size.div_ceil(self.sector_bytes));
-            for &sector in left.sectors.keys() {
-                space.add(sector);
-            }
+        space.cut(kept);
+        for &sector in left.sectors.keys() {
+            space.add(sector);
         }
         Self {
             now: left.clone(),
@@ -273,21 +277,9 @@ impl Image {
     }
 
     fn set(&mut self, number: u64, sector: Sector) {
-        let sectors = Arc::make_mut(&mut self.sectors);
         match sector {
-            Some(bytes) => drop(sectors.insert(number, bytes)),
-            None => drop(sectors.remove(&number)),
-        }
-    }
-
-    fn clear_beyond_its_size(&mut self, sector_bytes: u64) {
-        let kept = self.size.div_ceil(sector_bytes);
-        Arc::make_mut(&mut self.sectors).split_off(&kept);
-        let within = to_usize(self.size % sector_bytes);
-        if within > 0 {
-            let mut last = self.get(kept - 1, sector_bytes);
-            last[within..].fill(0);
-            self.set(kept - 1, stored(last));
+            Some(bytes) => drop(self.sectors.insert(number, bytes)),
+            None => drop(self.sectors.remove(&number)),
         }
     }
 }
