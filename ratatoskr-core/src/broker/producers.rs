@@ -3,7 +3,8 @@
 //! Invariants:
 //! - The table is a function of the batches it was told of, in the order of their offsets: applied
 //!   ones and, behind them, pending ones. [`ProducerTable::forget_from`] takes the pending ones out
-//!   again, as if they had never been told.
+//!   again. A producer of whom nothing is left must go on with the first batch that was taken out:
+//!   it may not have heard yet that it failed, and what it sent behind it must not overtake it.
 //! - Of each producer the last [`PRODUCER_BATCHES_REMEMBERED`] *applied* batches are kept beside
 //!   all pending ones, so that dropping the pending ones loses nothing.
 //! - Time is the monotonic clock's: no jump of the wall clock makes it forget.
@@ -37,8 +38,10 @@ pub(super) struct ProducerTable {
 
 #[derive(Debug)]
 struct Producer {
-    /// In the order of their offsets; never empty.
+    /// In the order of their offsets.
     batches: VecDeque<RememberedBatch>,
+    /// While there are none: the epoch and the sequence to go on with.
+    resumes_at: Option<(ProducerEpoch, Sequence)>,
     last_append: Duration,
 }
 
@@ -82,28 +85,31 @@ impl ProducerTable {
         sequences: u32,
         now: Duration,
     ) -> Result<Sequenced, Error> {
-        let Some(last) = self.producers.get(&stamp.id).and_then(|producer| {
+        let Some(producer) = self.producers.get(&stamp.id).filter(|producer| {
             let silent = now.saturating_sub(producer.last_append);
-            (silent <= self.expiry).then_some(producer)?.batches.back()
+            silent <= self.expiry
         }) else {
             // Whatever it sent before has been forgotten or trimmed, so any sequence may come first.
             return Ok(Sequenced::Next);
         };
-        if stamp.epoch < last.epoch {
+        let Some((epoch, next)) = producer.expected() else {
+            return Ok(Sequenced::Next);
+        };
+        if stamp.epoch < epoch {
             return Err(Error::ProducerFenced {
                 producer: stamp.id,
-                current: last.epoch,
+                current: epoch,
                 found: stamp.epoch,
             });
         }
-        let expected = if stamp.epoch > last.epoch {
+        let expected = if stamp.epoch > epoch {
             Sequence::new(0)
         } else {
             let last_sequence = last_sequence(stamp.base_sequence, sequences);
-            if let Some(known) = self.find(stamp, last_sequence) {
+            if let Some(known) = producer.find(stamp, last_sequence) {
                 return Ok(Sequenced::Duplicate(known));
             }
-            last.last_sequence.plus(1)
+            next
         };
         if stamp.base_sequence == expected {
             Ok(Sequenced::Next)
@@ -114,19 +120,6 @@ impl ProducerTable {
                 found: stamp.base_sequence,
             })
         }
-    }
-
-    fn find(&self, stamp: ProducerStamp, last_sequence: Sequence) -> Option<RememberedBatch> {
-        let batches = &self.producers.get(&stamp.id)?.batches;
-        batches
-            .iter()
-            .rev()
-            .find(|batch| {
-                batch.epoch == stamp.epoch
-                    && batch.base_sequence == stamp.base_sequence
-                    && batch.last_sequence == last_sequence
-            })
-            .copied()
     }
 
     /// Takes note of a batch that has its place. Batches below `applied_end` are applied.
@@ -147,9 +140,11 @@ impl ProducerTable {
         }
         let producer = self.producers.entry(stamp.id).or_insert_with(|| Producer {
             batches: VecDeque::with_capacity(1),
+            resumes_at: None,
             last_append: now,
         });
         producer.last_append = now;
+        producer.resumes_at = None;
         producer.batches.push_back(batch);
         let applied = producer
             .batches
@@ -160,10 +155,15 @@ impl ProducerTable {
 
     /// Forgets every batch from `log_end` on: they were pending and will not be appended.
     pub(super) fn forget_from(&mut self, log_end: Offset) {
-        self.producers.retain(|_, producer| {
-            producer.batches.retain(|batch| batch.base_offset < log_end);
-            !producer.batches.is_empty()
-        });
+        for producer in self.producers.values_mut() {
+            let kept = producer
+                .batches
+                .partition_point(|batch| batch.base_offset < log_end);
+            let dropped = producer.batches.split_off(kept);
+            if let (Some(first), true) = (dropped.front(), producer.batches.is_empty()) {
+                producer.resumes_at = Some((first.epoch, first.base_sequence));
+            }
+        }
     }
 
     /// Forgets producers that have been silent for longer than the expiry.
@@ -188,6 +188,27 @@ impl ProducerTable {
         for (_, id) in by_age.into_iter().take(surplus) {
             self.producers.remove(&id);
         }
+    }
+}
+
+impl Producer {
+    /// Its epoch, and the sequence that comes next.
+    fn expected(&self) -> Option<(ProducerEpoch, Sequence)> {
+        let last = self.batches.back();
+        last.map(|last| (last.epoch, last.last_sequence.plus(1)))
+            .or(self.resumes_at)
+    }
+
+    fn find(&self, stamp: ProducerStamp, last_sequence: Sequence) -> Option<RememberedBatch> {
+        self.batches
+            .iter()
+            .rev()
+            .find(|batch| {
+                batch.epoch == stamp.epoch
+                    && batch.base_sequence == stamp.base_sequence
+                    && batch.last_sequence == last_sequence
+            })
+            .copied()
     }
 }
 

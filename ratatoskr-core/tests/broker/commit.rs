@@ -2,7 +2,7 @@
 
 use ratatoskr_core::{
     BrokerConfig, Error, Outcome, broker::PendingProduce, commit::CommitError, name::TopicName,
-    offset::Offset, storage::StorageError,
+    offset::Offset, producer::Sequence, storage::StorageError,
 };
 
 use crate::support::{Bench, Fault, Operation, P0, batch, batch_of, poll_from, settle, values};
@@ -233,4 +233,28 @@ async fn a_failed_sync_of_the_log_fences_the_broker() {
     let read = bench.broker.fetch(&request).await;
     assert!(matches!(read, Err(Error::Fenced { .. })));
     assert_eq!(bench.broker.problems().len(), 1);
+}
+
+#[tokio::test]
+async fn a_producer_that_has_not_heard_of_its_failed_batch_cannot_overtake_it() {
+    let (bench, committer) = Bench::committing(BrokerConfig::default()).await;
+    let topic = bench.topic("orders", 1).await;
+    let produce = |sequence, value| {
+        let batch = batch_of(7, 0, sequence, &[value]);
+        bench.broker.produce(&topic, P0, batch)
+    };
+    let _other = send(&bench, &topic, "other");
+    let doomed = produce(0, "a").unwrap();
+    // The batch before it fails, so it will too; but the committer has not got to it yet.
+    committer.fail(no_room());
+    let overtaking = produce(1, "b");
+    assert!(matches!(
+        overtaking,
+        Err(Error::OutOfOrderSequence { expected, .. }) if expected == Sequence::new(0)
+    ));
+    let again = produce(0, "a").unwrap();
+    committer.commit_all();
+    assert!(doomed.wait().await.is_err());
+    again.wait().await.unwrap();
+    assert_eq!(bench.values(&topic).await, ["a"]);
 }

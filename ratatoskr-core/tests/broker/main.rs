@@ -6,6 +6,7 @@ mod commit;
 mod fetch;
 mod flush;
 mod idempotence;
+mod model;
 mod produce;
 mod publish;
 mod retention;

@@ -131,6 +131,11 @@ impl TestStorage {
         self.fail_at(operation, None, fault);
     }
 
+    /// Nothing that was told to fail does any more.
+    pub(crate) fn clear_faults(&self) {
+        self.control.faults.lock().clear();
+    }
+
     fn fail_at(&self, operation: Operation, place: Option<Place>, fault: Fault) {
         let mut faults = self.control.faults.lock();
         faults
