@@ -1,10 +1,10 @@
 //! A partition's log on disk: batches in segment files, each with a sparse index beside it.
 //!
 //! ```text
-//!  append ──► log.rs ── roll ──► segment.rs ──► files.rs (what is open)
-//!               │                    ▲
-//!               ├──► tail.rs (heap)  │
-//!  read ────► read.rs ───────────────┘      recover.rs ──► scan.rs
+//!  open ──► recover.rs ──► scan.rs, cut.rs                     names.rs   file names
+//!  append ► append.rs, sync.rs, retain.rs ─┐                   index.rs   bytes of the index
+//!  read ──► tail.rs (heap), else read.rs,  ├─► segment.rs ──►  files.rs   what is open
+//!           window.rs, times.rs ───────────┘
 //! ```
 //! [`PartitionLog`] knows nothing of the write-ahead log: it is handed batches that are committed, and
 //! told from which checkpoint to recover. The formats are in `docs/format.md`.
@@ -18,17 +18,24 @@
 //! - After an error that leaves unknown bytes behind, or a failed sync, the log answers that error to
 //!   every write until it is opened anew.
 
+mod append;
+mod cut;
 mod files;
 mod index;
+mod load;
 mod log;
+mod names;
 mod read;
 mod recover;
 mod retain;
 mod scan;
 mod segment;
+mod sync;
 mod tail;
 #[cfg(test)]
 mod tests;
+mod times;
+mod window;
 
 use std::time::Duration;
 

@@ -4,20 +4,22 @@
 //! attempt reads the same way. A tail is saved aside and synced before it is cut off, later segments
 //! are renamed, and only then is the torn file cut; all of it is synced before the log is written to.
 
-use std::{io, path::Path, sync::Arc};
+use std::{io, sync::Arc};
 
 use ratatoskr_core::{
     offset::{LeaderEpoch, Offset},
-    storage::{StorageError, StorageResult},
+    storage::StorageResult,
     time::Timestamp,
 };
 
 use super::{
-    Cut, LogCheckpoint, LogConfig, Quarantined, Recovered,
-    index::{FORMAT_VERSION, HEADER_BYTES, HeaderFault, IndexEntry, IndexHeader, Seed},
+    LogCheckpoint, LogConfig, Quarantined, Recovered,
+    index::Seed,
+    load::IndexOnDisk,
     log::Active,
+    names::{Named, failed, is_full, log_name},
     scan::{Found, LogReader, Scan, ScanFrom, scan},
-    segment::{Named, Place, Segment, index_name, index_position, log_name},
+    segment::{Place, Segment, index_position},
 };
 use crate::io::{File, OpenMode};
 
@@ -32,52 +34,6 @@ pub(super) struct Opened {
     pub(super) max_timestamp: Timestamp,
     pub(super) has_dir: bool,
     pub(super) report: Recovered,
-}
-
-/// The bytes of an index file, as far as they can be believed.
-#[derive(Debug, Default)]
-pub(super) struct IndexOnDisk {
-    pub(super) header: Option<IndexHeader>,
-    pub(super) entries: Vec<IndexEntry>,
-    size: u64,
-}
-
-impl IndexOnDisk {
-    /// Reads the index of the segment at `base_offset`; one that is missing or damaged is empty.
-    pub(super) fn read(place: &Place, base_offset: Offset) -> StorageResult<Self> {
-        let path = place.dir.join(index_name(base_offset));
-        let wrap = |error| StorageError::io(format_args!("read {}", path.display()), error);
-        let file = match place.fs.open(&path, OpenMode::Read) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
-            other => other.map_err(wrap)?,
-        };
-        let size = file.size().map_err(wrap)?;
-        // An index of the largest segment with an entry a batch has less than this.
-        let length = usize::try_from(size.min(u32::MAX.into())).unwrap_or(usize::MAX);
-        let mut bytes = vec![0; length];
-        file.read_exact_at(&mut bytes, 0).map_err(wrap)?;
-        let header = match IndexHeader::decode(&bytes) {
-            Ok(header) if header.id == place.id && header.base_offset == base_offset => header,
-            Err(HeaderFault::Newer(version)) => {
-                return Err(StorageError::NewerFormat {
-                    found: version.into(),
-                    supported: FORMAT_VERSION.into(),
-                });
-            }
-            Ok(_) | Err(HeaderFault::Damaged) => {
-                return Ok(Self {
-                    size,
-                    ..Self::default()
-                });
-            }
-        };
-        let entries = bytes.get(HEADER_BYTES..).unwrap_or_default();
-        Ok(Self {
-            header: Some(header),
-            entries: Seed::new(place.id, base_offset).decode_entries(entries),
-            size,
-        })
-    }
 }
 
 /// Reads the directory and puts it in order.
@@ -147,8 +103,8 @@ fn list(place: &Place, from: Option<LogCheckpoint>) -> StorageResult<(bool, Vec<
     Ok((true, bases))
 }
 
-struct Recovery<'a> {
-    place: &'a Place,
+pub(super) struct Recovery<'a> {
+    pub(super) place: &'a Place,
     config: &'a LogConfig,
     from: Option<LogCheckpoint>,
     /// What is bad below it is rot.
@@ -156,7 +112,7 @@ struct Recovery<'a> {
     /// Where the next segment must begin.
     end: Option<Offset>,
     scanned: Vec<Scanned>,
-    report: Recovered,
+    pub(super) report: Recovered,
 }
 
 struct Scanned {
@@ -253,110 +209,6 @@ impl Recovery<'_> {
         }
     }
 
-    /// Cuts the log at `at`: `tail` is the torn segment with the position of its first bad batch,
-    /// `later` are segments that follow it.
-    fn cut(
-        &mut self,
-        at: Offset,
-        detail: String,
-        tail: Option<(Offset, Arc<dyn File>, u64)>,
-        later: Option<&[Offset]>,
-    ) -> StorageResult<()> {
-        let mut cut = Cut {
-            at,
-            bytes: 0,
-            files: Vec::new(),
-            detail,
-        };
-        if let Some((base_offset, log, position)) = &tail {
-            let path = self.place.dir.join(log_name(*base_offset));
-            self.save_tail(*base_offset, &**log, *position, &mut cut)
-                .map_err(|e| failed("save the torn tail of", &path, e))?;
-        }
-        for &base_offset in later.unwrap_or_default() {
-            let path = self.place.dir.join(log_name(base_offset));
-            self.set_aside(base_offset, &mut cut)
-                .map_err(|e| failed("set aside", &path, e))?;
-        }
-        self.place
-            .fs
-            .sync_dir(&self.place.dir)
-            .map_err(|e| failed("sync", &self.place.dir, e))?;
-        if let Some((base_offset, log, position)) = tail {
-            let path = self.place.dir.join(log_name(base_offset));
-            log.set_len(position)
-                .and_then(|()| log.sync_data())
-                .map_err(|e| failed("cut", &path, e))?;
-        }
-        tracing::warn!(
-            dir = %self.place.dir.display(), at = %cut.at, bytes = cut.bytes, detail = %cut.detail,
-            "cut a torn tail off a log",
-        );
-        self.report.cut = Some(cut);
-        Ok(())
-    }
-
-    fn save_tail(
-        &self,
-        base_offset: Offset,
-        log: &dyn File,
-        position: u64,
-        cut: &mut Cut,
-    ) -> io::Result<()> {
-        let mut reader = LogReader::new(log)?;
-        let end = reader.end_of_data(position)?;
-        if end == position {
-            return Ok(());
-        }
-        cut.bytes += end - position;
-        let bytes = reader.bytes(position, end - position)?;
-        let name = cut_name(base_offset, position, &bytes);
-        let path = self.place.dir.join(&name);
-        // The name holds the checksum: a file that has it is from an attempt that did not finish.
-        let file = match self.place.fs.open(&path, OpenMode::CreateNew) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                self.place.fs.open(&path, OpenMode::Write)?
-            }
-            other => other?,
-        };
-        match file
-            .allocate(bytes.len() as u64)
-            .and_then(|()| file.write_all_at(&[&bytes], 0))
-        {
-            Err(error) if is_full(&error) => {
-                tracing::warn!(path = %path.display(), "no room to save a torn tail");
-                self.place.fs.remove_file(&path)
-            }
-            other => {
-                other?;
-                file.sync_data()?;
-                cut.files.push(name);
-                Ok(())
-            }
-        }
-    }
-
-    /// Renames a later segment's log file and removes its index.
-    fn set_aside(&self, base_offset: Offset, cut: &mut Cut) -> io::Result<()> {
-        let from = self.place.dir.join(log_name(base_offset));
-        let log = self.place.fs.open(&from, OpenMode::Read)?;
-        let mut reader = LogReader::new(&*log)?;
-        let end = reader.end_of_data(0)?;
-        if end == 0 {
-            self.place.fs.remove_file(&from)?;
-        } else {
-            let name = cut_name(base_offset, 0, &reader.bytes(0, end)?);
-            self.place.fs.rename(&from, &self.place.dir.join(&name))?;
-            cut.bytes += end;
-            cut.files.push(name);
-        }
-        let index = self.place.dir.join(index_name(base_offset));
-        match self.place.fs.remove_file(&index) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            other => other,
-        }
-    }
-
     /// Turns what was scanned into segments, the last one into the active one if it can go on.
     fn finish(mut self, trusted: &[Offset], has_dir: bool) -> StorageResult<Opened> {
         let first = trusted
@@ -388,7 +240,9 @@ impl Recovery<'_> {
         let count = self.scanned.len();
         for (scanned, number) in std::mem::take(&mut self.scanned).into_iter().zip(1..) {
             max_timestamp = max_timestamp.max(scanned.scan.max_timestamp);
-            if let Some(epoch) = scanned.last_epoch(self.place)? {
+            if !scanned.is_on_disk
+                && let Some(epoch) = scanned.last_epoch(self.place)?
+            {
                 leader_epoch = epoch;
             }
             let goes_on = number == count && scanned.scan.extent().end_offset == end;
@@ -516,76 +370,9 @@ impl Segment {
     }
 }
 
-/// Loads the index of a sealed segment that is known to end at `next_base`, building it from the log
-/// where it does not say so. Blocks; answers what is corrupt.
-pub(super) fn load(
-    place: &Place,
-    config: &LogConfig,
-    segment: &Arc<Segment>,
-    next_base: Offset,
-) -> StorageResult<Vec<Quarantined>> {
-    let index = IndexOnDisk::read(place, segment.base_offset)?;
-    let log_path = segment.log_path();
-    let wrap = |e| failed("read", &log_path, e);
-    let log = segment.log_file().map_err(wrap)?;
-    let size = log.size().map_err(wrap)?;
-    let is_whole = index
-        .entries
-        .last()
-        .is_some_and(|last| last.end_offset == next_base && u64::from(last.end_position) <= size);
-    if is_whole {
-        let max = index.entries.iter().map(|entry| entry.max_timestamp).max();
-        let extent = super::segment::Extent {
-            bytes: index.entries.last().map_or(0, |e| e.end_position.into()),
-            end_offset: next_base,
-            max_timestamp: max.unwrap_or(Timestamp::NONE),
-        };
-        segment.set_loaded(index.entries, extent);
-        return Ok(Vec::new());
-    }
-    let from = ScanFrom {
-        base_offset: segment.base_offset,
-        seed: segment.seed,
-        trusted: None,
-        durable_end: next_base,
-        next_base: Some(next_base),
-        index_span_bytes: config.index_span_bytes,
-    };
-    let mut found = scan(from, &*log, &index.entries).map_err(wrap)?;
-    let extent = found.extent();
-    if let Some(entry) = found.open.close(0) {
-        found.entries.push(entry);
-    }
-    tracing::warn!(
-        path = %segment.index_path().display(), corrupt = found.quarantined.len(),
-        "built the index of a sealed segment from its log",
-    );
-    if let Err(error) = segment.rewrite_index(&found.entries) {
-        tracing::warn!(path = %segment.index_path().display(), %error, "an index could not be written");
-    }
-    segment.set_loaded(found.entries, extent);
-    Ok(found.quarantined)
-}
-
 fn first_timestamp(log: &dyn File) -> io::Result<Option<Timestamp>> {
     Ok(match LogReader::new(log)?.find(0)? {
         Found::Batch(header, _) => Some(header.max_timestamp),
         Found::End | Found::Bad(_) => None,
     })
-}
-
-fn cut_name(base_offset: Offset, position: u64, bytes: &[u8]) -> String {
-    let crc = crc32fast::hash(bytes);
-    format!("{:020}.cut-{position}-{crc:08x}", base_offset.get())
-}
-
-pub(super) fn is_full(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
-    )
-}
-
-fn failed(what: &str, path: &Path, error: io::Error) -> StorageError {
-    StorageError::io(format_args!("{what} {}", path.display()), error)
 }

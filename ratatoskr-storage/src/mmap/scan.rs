@@ -23,8 +23,10 @@ use super::{
 };
 use crate::io::File;
 
-/// Bytes read at once, more for a batch that is larger.
-const WINDOW_BYTES: u64 = 1 << 20;
+/// Bytes read at first, so that looking at the end of a small log costs little.
+const WINDOW_BYTES_FIRST: u64 = 16 << 10;
+/// What is read at once doubles up to this, more for a batch that is larger.
+const WINDOW_BYTES_MAX: u64 = 1 << 20;
 
 /// A log file, read through a window.
 #[derive(Debug)]
@@ -33,6 +35,7 @@ pub(super) struct LogReader<'a> {
     size: u64,
     window: Bytes,
     window_at: u64,
+    window_bytes: u64,
     /// Bytes read from the file so far.
     pub(super) bytes_read: u64,
 }
@@ -55,6 +58,7 @@ impl<'a> LogReader<'a> {
             file,
             window: Bytes::new(),
             window_at: 0,
+            window_bytes: WINDOW_BYTES_FIRST,
             bytes_read: 0,
         })
     }
@@ -73,11 +77,12 @@ impl<'a> LogReader<'a> {
             .is_some_and(|skip| skip + length <= self.window.len() as u64);
         if !in_window {
             let fill = length
-                .max(WINDOW_BYTES)
+                .max(self.window_bytes)
                 .min(self.size.saturating_sub(position));
             let mut buffer = vec![0; to_usize(fill)?];
             self.file.read_exact_at(&mut buffer, position)?;
             self.bytes_read += fill;
+            self.window_bytes = (self.window_bytes * 2).min(WINDOW_BYTES_MAX);
             self.window = buffer.into();
             self.window_at = position;
         }
@@ -121,7 +126,7 @@ impl<'a> LogReader<'a> {
         let mut end = position;
         let mut at = position;
         while at < self.size {
-            let piece = self.bytes(at, WINDOW_BYTES)?;
+            let piece = self.bytes(at, self.window_bytes)?;
             if let Some(last) = piece.iter().rposition(|&byte| byte != 0) {
                 end = at + last as u64 + 1;
             }

@@ -28,52 +28,9 @@ use super::{
     LogId,
     files::{Held, SharedCaches},
     index::{ENTRY_BYTES, HEADER_BYTES, IndexEntry, IndexHeader, Seed},
+    names::{index_name, log_name},
 };
 use crate::io::{File, FileSystem, OpenMode};
-
-/// Digits of a base offset in a file's name.
-const NAME_DIGITS: usize = 20;
-const LOG_SUFFIX: &str = ".log";
-const INDEX_SUFFIX: &str = ".index";
-
-/// The name of the log file of the segment at `base_offset`.
-pub(super) fn log_name(base_offset: Offset) -> String {
-    format!("{:0NAME_DIGITS$}{LOG_SUFFIX}", base_offset.get())
-}
-
-/// The name of its index file.
-pub(super) fn index_name(base_offset: Offset) -> String {
-    format!("{:0NAME_DIGITS$}{INDEX_SUFFIX}", base_offset.get())
-}
-
-/// What a file of a log's directory is, told from its name. Other names are nobody's business here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Named {
-    Log(Offset),
-    Index(Offset),
-    /// A torn tail that recovery cut off this segment.
-    Cut(Offset),
-}
-
-impl Named {
-    pub(super) fn parse(name: &str) -> Option<Self> {
-        let (digits, suffix) = name.split_at_checked(NAME_DIGITS)?;
-        if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-            return None;
-        }
-        let base_offset = digits
-            .parse()
-            .ok()
-            .filter(|&offset| offset <= Offset::MAX.get())
-            .map(Offset::new)?;
-        match suffix {
-            LOG_SUFFIX => Some(Self::Log(base_offset)),
-            INDEX_SUFFIX => Some(Self::Index(base_offset)),
-            _ if suffix.starts_with(".cut-") => Some(Self::Cut(base_offset)),
-            _ => None,
-        }
-    }
-}
 
 /// How far a segment reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -20,7 +20,7 @@ use ratatoskr_core::{
 
 use super::{
     CacheLimits, LogCheckpoint, LogConfig, LogId, PartitionLog, Recovered, SharedCaches,
-    segment::{index_name, log_name},
+    names::{index_name, log_name},
 };
 use crate::io::OsFileSystem;
 
