@@ -40,6 +40,8 @@ pub(super) struct Log {
     pub(super) writer: Mutex<Writer>,
     /// Held while files are synced, so that a later sync returns after an earlier one.
     pub(super) syncing: Mutex<()>,
+    /// Held while segments are unlinked.
+    pub(super) removing: Mutex<()>,
     /// The first error that left unknown bytes or an unknown disk behind.
     failure: OnceLock<StorageError>,
 }
@@ -139,6 +141,7 @@ impl PartitionLog {
             }),
             config: RwLock::new(config),
             syncing: Mutex::default(),
+            removing: Mutex::default(),
             failure: OnceLock::new(),
             place,
         };

@@ -93,6 +93,11 @@ fn list(place: &Place, from: Option<LogCheckpoint>) -> StorageResult<(bool, Vec<
             Named::Cut(base_offset) => bases.first().is_some_and(|first| base_offset < first),
         };
         if is_left_over {
+            // Each lastingly before the next, as retention does it.
+            if matches!(named, Named::Log(base_offset) if gone.first() != Some(base_offset)) {
+                let synced = place.fs.sync_dir(&place.dir);
+                synced.map_err(|e| failed("sync", &place.dir, e))?;
+            }
             let path = place.dir.join(name);
             place
                 .fs

@@ -13,7 +13,8 @@ impl PartitionLog {
     /// it. What readers hold stays valid. The caller has made the new log start durable. Blocks.
     ///
     /// Where everything goes, an empty segment takes over the log end: its name is synced before the
-    /// last one with records is unlinked, so that no crash brings used offsets back.
+    /// last one with records is unlinked, so that no crash brings used offsets back. Segments are
+    /// unlinked from the oldest on, each lastingly before the next, so that no crash leaves a gap.
     ///
     /// # Errors
     /// [`StorageError::OffsetOutOfRange`] where `to` lies beyond the log end.
@@ -42,7 +43,8 @@ impl PartitionLog {
         if to == bounds.log_end {
             self.0.roll_away(&mut writer)?;
         }
-        self.0.remove_before(&mut writer, to);
+        drop(writer);
+        self.0.remove_before(to)?;
         Ok(bounds)
     }
 
@@ -98,7 +100,9 @@ impl Log {
     }
 
     /// Unlinks segments whose successor begins at or before `log_start`.
-    fn remove_before(&self, writer: &mut Writer, log_start: Offset) {
+    fn remove_before(&self, log_start: Offset) -> StorageResult<()> {
+        // One at a time, since the order matters. Writers need not wait for it.
+        let _one_at_a_time = self.removing.lock();
         let gone: Vec<_> = {
             let mut view = self.view.write();
             let later = view.segments.iter().skip(1);
@@ -107,9 +111,16 @@ impl Log {
                 .count();
             view.segments.drain(..count).collect()
         };
-        writer.dir_is_dirty |= !gone.is_empty();
-        for segment in gone {
+        for (segment, number) in gone.iter().zip(0..) {
+            if number > 0 {
+                let synced = self.place.fs.sync_dir(&self.place.dir);
+                synced.map_err(|error| self.fatal("sync", error))?;
+            }
             segment.remove_files();
         }
+        if !gone.is_empty() {
+            self.writer.lock().dir_is_dirty = true;
+        }
+        Ok(())
     }
 }

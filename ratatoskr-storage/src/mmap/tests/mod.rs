@@ -1,6 +1,7 @@
 //! Tests of partition logs. Segments are shrunk, so that every test crosses a roll.
 
 mod append;
+mod crash;
 mod damage;
 mod model;
 mod open;
