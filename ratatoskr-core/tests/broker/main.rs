@@ -7,6 +7,7 @@ mod fetch;
 mod flush;
 mod idempotence;
 mod model;
+mod offsets;
 mod produce;
 mod publish;
 mod retention;

@@ -173,3 +173,44 @@ async fn a_storage_that_fences_itself_takes_the_broker_down() {
     let shut = bench.broker.shutdown(Duration::from_secs(1)).await;
     assert!(matches!(shut, Err(Error::Fenced { .. })));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_log_that_cannot_be_read_for_its_producers_is_tried_again_and_sends_are_told() {
+    let bench = Bench::memory().await;
+    let topic = bench.topic("orders", 1).await;
+    bench.send(&topic, &["a"]).await;
+    bench
+        .storage
+        .fail(Operation::Read, &topic, P0, Fault::Panic);
+    let reopened = bench.reopened().await;
+    let held = reopened.broker.produce(&topic, P0, batch(&["b"])).unwrap();
+    let error = held.wait().await.unwrap_err();
+    assert!(matches!(error, Error::PartitionOffline { .. }), "{error}");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(reopened.send(&topic, &["b"]).await, Offset::new(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn rot_in_a_log_does_not_keep_it_from_being_opened() {
+    let bench = Bench::memory().await;
+    let topic = bench.topic("orders", 1).await;
+    for (sequence, value) in (0..).zip(["a", "b"]) {
+        let batch = batch_of(7, 0, sequence, &[value]);
+        let pending = bench.broker.produce(&topic, P0, batch).unwrap();
+        pending.wait().await.unwrap();
+    }
+    let rot = StorageError::Corrupt {
+        from: Offset::ZERO,
+        until: Offset::new(1),
+        detail: "a bit flipped".to_owned(),
+    };
+    bench
+        .storage
+        .fail(Operation::Read, &topic, P0, Fault::Error(rot));
+    let reopened = bench.reopened().await;
+    // What lies behind the rot is known still.
+    let again = reopened
+        .broker
+        .produce(&topic, P0, batch_of(7, 0, 1, &["b"]));
+    assert!(again.unwrap().wait().await.unwrap().duplicate);
+}
