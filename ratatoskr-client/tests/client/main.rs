@@ -1,0 +1,10 @@
+//! The client's tests. Those of `shared_tests!` run twice: against a broker in this process, and
+//! over TCP against a server on a port of the system's choice.
+
+mod fixture;
+
+mod batches;
+mod consuming;
+mod producing;
+mod reconnect;
+mod topics;
