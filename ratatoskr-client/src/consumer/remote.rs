@@ -27,7 +27,7 @@ use super::ConsumerOptions;
 use crate::{
     Error,
     client::{Client, Transport},
-    remote::{Pushed, Remote, RemoteSubscription},
+    remote::{Pushed, RemoteSubscription},
 };
 
 /// Wait before a partition that is down is asked for again; it doubles with each attempt.
@@ -287,8 +287,7 @@ impl RemoteReader {
         let Transport::Remote(remote) = &self.client.transport else {
             return Err(Error::Closed);
         };
-        let outcome = begin(remote, self.subscribe_body()).await;
-        match outcome {
+        match remote.subscribe(&self.subscribe_body()).await {
             Ok(subscription) => {
                 self.subscription = Some(subscription);
                 self.taken = Window::default();
@@ -412,15 +411,6 @@ impl RemoteReader {
         }
         self.retry_later();
     }
-}
-
-async fn begin(
-    remote: &Remote,
-    subscribe: Subscribe,
-) -> Result<(RemoteSubscription, mpsc::UnboundedReceiver<Pushed>), Error> {
-    let (pushed, receiver) = mpsc::unbounded_channel();
-    let subscription = remote.subscribe(&subscribe, pushed).await?;
-    Ok((subscription, receiver))
 }
 
 impl Window {

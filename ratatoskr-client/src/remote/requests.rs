@@ -75,19 +75,12 @@ impl Remote {
         let mut lost: Option<Arc<Link>> = None;
         loop {
             let link = self.link_by(deadline, lost.as_ref()).await?;
-            let error = match link.request(request, None) {
-                Ok(answered) => match tokio::time::timeout_at(deadline, answered).await {
-                    Ok(Ok(Ok(frame))) => return Ok(frame),
-                    Ok(Ok(Err(error))) => error,
-                    Ok(Err(_)) => return Err(Error::Closed),
-                    Err(_) => {
-                        return Err(Error::TimedOut {
-                            operation,
-                            after: timeout,
-                            outcome: Outcome::Unknown,
-                        });
-                    }
-                },
+            let answer = match link.request(request, None) {
+                Ok(answered) => answer_by(deadline, answered, operation, timeout).await,
+                Err(error) => Err(error),
+            };
+            let error = match answer {
+                Ok(frame) => return Ok(frame),
                 Err(error) => error,
             };
             let again = match &error {
@@ -139,29 +132,57 @@ impl Remote {
         self.link()?.tell(None, &produce, Some(batch))
     }
 
-    /// Begins a subscription; what is pushed comes through `pushed`.
+    /// Begins a subscription on whatever connection there is; what is pushed comes through the
+    /// receiver.
     ///
     /// # Errors
-    /// As [`call`](Self::call), but it is tried once only.
+    /// As [`call`](Self::call).
     pub(crate) async fn subscribe(
         &self,
         subscribe: &Subscribe,
-        pushed: mpsc::UnboundedSender<Pushed>,
-    ) -> Result<RemoteSubscription, Error> {
-        let deadline = Instant::now() + self.options.request_timeout;
-        let link = self.link_by(deadline, None).await?;
-        let (correlation, answered) = link.subscribe(subscribe, pushed)?;
-        let subscription = RemoteSubscription { link, correlation };
-        match tokio::time::timeout_at(deadline, answered).await {
-            Ok(Ok(Ok(_))) => Ok(subscription),
-            Ok(Ok(Err(error))) => Err(error),
-            Ok(Err(_)) => Err(Error::Closed),
-            Err(_) => Err(Error::TimedOut {
-                operation: "subscribe",
-                after: self.options.request_timeout,
-                outcome: Outcome::Failed,
-            }),
+    ) -> Result<(RemoteSubscription, mpsc::UnboundedReceiver<Pushed>), Error> {
+        let timeout = self.options.request_timeout;
+        let deadline = Instant::now() + timeout;
+        let mut lost: Option<Arc<Link>> = None;
+        loop {
+            let link = self.link_by(deadline, lost.as_ref()).await?;
+            let (pushed, receiver) = mpsc::unbounded_channel();
+            let error = match link.subscribe(subscribe, pushed) {
+                Ok((correlation, answered)) => {
+                    let subscription = RemoteSubscription {
+                        link: Arc::clone(&link),
+                        correlation,
+                    };
+                    match answer_by(deadline, answered, "subscribe", timeout).await {
+                        Ok(_) => return Ok((subscription, receiver)),
+                        Err(error) => error,
+                    }
+                }
+                Err(error) => error,
+            };
+            if !matches!(error, Error::ConnectionLost { .. }) || Instant::now() >= deadline {
+                return Err(error);
+            }
+            lost = Some(link);
         }
+    }
+}
+
+/// Waits for an answer.
+async fn answer_by(
+    deadline: Instant,
+    answered: oneshot::Receiver<Answer>,
+    operation: &'static str,
+    after: Duration,
+) -> Answer {
+    match tokio::time::timeout_at(deadline, answered).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(_)) => Err(Error::Closed),
+        Err(_) => Err(Error::TimedOut {
+            operation,
+            after,
+            outcome: Outcome::Unknown,
+        }),
     }
 }
 

@@ -7,7 +7,7 @@ use ratatoskr_client::{
 };
 use ratatoskr_core::Error as BrokerError;
 
-use crate::fixture::{create, next, shared_tests, take, text, texts};
+use crate::fixture::{create, next, post, shared_tests, take, text, texts};
 
 shared_tests! {
     reading_begins_where_it_is_told,
@@ -33,7 +33,7 @@ async fn filled(client: &Client, topic: &str, count: u64) -> TopicName {
     for number in 0..count {
         let at = Timestamp::new(1_000 + i64::try_from(number).unwrap());
         let record = Record::new(number.to_string()).with_timestamp(at);
-        let _ = producer.enqueue(record).await.unwrap();
+        post(&producer, record).await;
     }
     producer.close().await.unwrap();
     topic
@@ -82,7 +82,7 @@ async fn partitions_are_read_together(client: Client) {
     let producer = client.producer(&topic).open().await.unwrap();
     for number in 0..200 {
         let record = Record::new(number.to_string()).with_key((number % 10).to_string());
-        let _ = producer.enqueue(record).await.unwrap();
+        post(&producer, record).await;
     }
     producer.flush().await.unwrap();
     let mut consumer = client.consumer(&topic).open().await.unwrap();

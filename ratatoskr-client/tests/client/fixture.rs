@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use ratatoskr_client::{
-    Client, ConnectOptions, ConsumedRecord, Consumer, NewTopic, Record, TopicName,
+    Client, ConnectOptions, ConsumedRecord, Consumer, NewTopic, Producer, Record, TopicName,
 };
 use ratatoskr_core::{Broker, BrokerConfig};
 use ratatoskr_server::native::{self, NativeLimits};
@@ -152,4 +152,9 @@ pub(crate) fn texts(records: &[ConsumedRecord]) -> Vec<&str> {
         .iter()
         .map(|consumed| text(&consumed.record))
         .collect()
+}
+
+/// Leaves a record with a producer, without waiting for its end.
+pub(crate) async fn post(producer: &Producer, record: Record) {
+    drop(producer.enqueue(record).await.unwrap());
 }

@@ -6,5 +6,6 @@ mod fixture;
 mod batches;
 mod consuming;
 mod producing;
+mod proxy;
 mod reconnect;
 mod topics;

@@ -9,7 +9,7 @@ use ratatoskr_client::{
 use ratatoskr_core::Error as BrokerError;
 
 use crate::fixture::{
-    Server, broker_with, create, name, next, shared_tests, take, text, texts, within,
+    Server, broker_with, create, name, next, post, shared_tests, take, text, texts, within,
 };
 
 shared_tests! {
@@ -111,10 +111,7 @@ async fn a_lingering_batch_goes_with_a_flush(client: Client) {
     let hour = Duration::from_hours(1);
     let producer = client.producer(&topic).linger(hour).open().await.unwrap();
     for number in 0..3 {
-        let _ = producer
-            .enqueue(Record::new(number.to_string()))
-            .await
-            .unwrap();
+        post(&producer, Record::new(number.to_string())).await;
     }
     let partition = PartitionIndex::new(0);
     assert_eq!(client.bounds(&topic, partition).await.unwrap().records(), 0);
@@ -156,22 +153,22 @@ async fn a_full_buffer_fails_waits_or_waits_so_long(client: Client) {
     let record = || Record::new(vec![0; 500]);
 
     let failing = builder.clone().on_full(OnFull::Fail).open().await.unwrap();
-    let _ = failing.enqueue(record()).await.unwrap();
+    post(&failing, record()).await;
     let error = failing.enqueue(record()).await.unwrap_err();
     assert!(matches!(error, Error::BufferFull { bytes_max: 1_000 }));
     assert!(error.is_retryable());
 
     let short = OnFull::WaitFor(Duration::from_millis(5));
     let short = builder.clone().on_full(short).open().await.unwrap();
-    let _ = short.enqueue(record()).await.unwrap();
+    post(&short, record()).await;
     let error = short.enqueue(record()).await.unwrap_err();
     assert!(matches!(error, Error::BufferFull { .. }));
 
     let waiting = builder.on_full(OnFull::Wait).open().await.unwrap();
-    let _ = waiting.enqueue(record()).await.unwrap();
+    post(&waiting, record()).await;
     let (second, flushed) = tokio::join!(waiting.enqueue(record()), waiting.flush());
     flushed.unwrap();
-    let _ = second.unwrap();
+    drop(second.unwrap());
 
     let error = waiting
         .enqueue(Record::new(vec![0; 1_001]))
@@ -191,7 +188,7 @@ async fn an_acknowledged_batch_makes_room(client: Client) {
     let builder = client.producer(&topic).buffer_bytes(2_000).batch_bytes(600);
     let producer = builder.open().await.unwrap();
     for _ in 0..100 {
-        let _ = producer.enqueue(Record::new(vec![0; 300])).await.unwrap();
+        post(&producer, Record::new(vec![0; 300])).await;
     }
     producer.close().await.unwrap();
     let bounds = client.bounds(&topic, PartitionIndex::new(0)).await.unwrap();
@@ -299,7 +296,7 @@ async fn without_idempotence_order_holds(client: Client) {
     let producer = builder.open().await.unwrap();
     let sent: Vec<String> = (0..300).map(|number| number.to_string()).collect();
     for value in &sent {
-        let _ = producer.enqueue(Record::new(value.clone())).await.unwrap();
+        post(&producer, Record::new(value.clone())).await;
     }
     producer.flush().await.unwrap();
     let mut consumer = client.consumer(&topic).open().await.unwrap();
