@@ -74,9 +74,5 @@ fn crashmodel() -> Result<()> {
 }
 
 fn kill9() -> Result<()> {
-    if !root().join("ratatoskr-server/tests/process/kill9").exists() {
-        println!("SKIPPED: ratatoskr-server has no kill test yet");
-        return Ok(());
-    }
     kill9::run(&rounds::Options::rounds(KILLS))
 }

@@ -22,7 +22,7 @@ const ALLOWED: [(&str, &[&str]); 7] = [
     ("ratatoskr-kafka", &["ratatoskr-core"]),
     ("ratatoskr-cluster", &["ratatoskr-core"]),
     ("custom-backend", &["ratatoskr-core"]),
-    ("xtask", &[]),
+    ("xtask", &["ratatoskr-core", "ratatoskr-client"]),
 ];
 
 /// Crates that open files or sockets: core must not need them, not even through another crate.

@@ -25,6 +25,20 @@ impl Options {
         }
     }
 
+    /// Hands the options to a program that takes them as they are.
+    pub(crate) fn pass_to(&self, command: &mut Command) {
+        let values = [
+            ("--seed", self.seed),
+            ("--count", self.count),
+            ("--minutes", self.minutes),
+        ];
+        for (name, value) in values {
+            if let Some(value) = value {
+                command.args([name, &value.to_string()]);
+            }
+        }
+    }
+
     /// Hands the options to a test program as `<PREFIX>_SEED`, `_COUNT` and `_MINUTES`.
     pub(crate) fn set_on(&self, command: &mut Command, prefix: &str) {
         let values = [

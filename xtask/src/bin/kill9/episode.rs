@@ -1,0 +1,174 @@
+//! One data directory from its birth to its judgement: the broker works, is killed, starts again on
+//! what it left, and so on; at the end everything is read back.
+
+use std::{path::Path, time::Duration};
+
+use anyhow::Result;
+use ratatoskr_client::{Durability, TopicConfigChange, TopicName};
+use tokio::time::sleep;
+
+use crate::{
+    history::{Event, History, Recorder},
+    ledger::Totals,
+    load::{self, Load, Topic},
+    server::Site,
+};
+
+/// Most kills of one data directory.
+const KILLS_MAX: u64 = 8;
+/// One kill in this many comes while the broker is starting, recovery included.
+const KILLS_IN_START_ONE_IN: u32 = 4;
+/// A broker that is killed while it starts lives shorter than this.
+const START_LIFE_MAX: Duration = Duration::from_millis(120);
+/// A broker that is killed while it works does so shorter than this.
+const WORK_LIFE_MAX: Duration = Duration::from_millis(1_500);
+/// Segments are this small, so that every life crosses several.
+const SEGMENT_BYTES: u64 = 64 << 10;
+/// Partitions of each topic.
+const PARTITIONS: u32 = 3;
+
+/// When a broker dies.
+#[derive(Clone, Copy, Debug)]
+enum Death {
+    /// So long after its process was started.
+    Starting(Duration),
+    /// So long after it said that it serves.
+    Working(Duration),
+}
+
+/// All choices of an episode that are not the load's.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    seed: u64,
+    deaths: Vec<Death>,
+    /// Whether the broker is stopped in good order and started once more before the reading back.
+    restarts_in_order: bool,
+}
+
+impl Plan {
+    /// The plan of this seed, of at most `kills_max` kills.
+    pub(crate) fn new(seed: u64, kills_max: u64) -> Self {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let restarts_in_order = random.bool();
+        let kills = random.u64(1..=KILLS_MAX).min(kills_max);
+        let deaths = (0..kills).map(|life| {
+            // The first start is let through, since the topics are created then.
+            if life > 0 && random.u32(..KILLS_IN_START_ONE_IN) == 0 {
+                Death::Starting(up_to(START_LIFE_MAX, &mut random))
+            } else {
+                Death::Working(up_to(WORK_LIFE_MAX, &mut random))
+            }
+        });
+        Self {
+            seed,
+            deaths: deaths.collect(),
+            restarts_in_order,
+        }
+    }
+
+    pub(crate) fn kills(&self) -> usize {
+        self.deaths.len()
+    }
+
+    /// The seed of the episode after this one.
+    pub(crate) fn next_seed(&self) -> u64 {
+        fastrand::Rng::with_seed(!self.seed).u64(..)
+    }
+
+    /// What an episode of this plan, with this history, adds to a run.
+    pub(crate) fn totals(&self, history: &History) -> Totals {
+        let mut totals = Totals {
+            kills: self.deaths.len() as u64,
+            episodes: 1,
+            ..Totals::default()
+        };
+        for death in &self.deaths {
+            totals.kills_in_recovery += u64::from(matches!(death, Death::Starting(_)));
+        }
+        for event in &history.events {
+            match event {
+                Event::Invoked { .. } => totals.invoked += 1,
+                Event::Acknowledged { .. } => totals.acknowledged += 1,
+                Event::Failed { .. } => totals.failed += 1,
+                Event::Unknown { .. } => totals.unknown += 1,
+                Event::Read { .. } => totals.read += 1,
+                Event::Positioned { .. } | Event::EndAsked { .. } | Event::EndAnswered { .. } => {}
+            }
+        }
+        totals
+    }
+}
+
+fn up_to(max: Duration, random: &mut fastrand::Rng) -> Duration {
+    max.mul_f64(random.f64())
+}
+
+/// The topics: each durability that outlives a killed process.
+fn topics() -> Vec<Topic> {
+    let durabilities = [
+        ("synced", Durability::Fsync),
+        ("buffered", Durability::Os),
+        ("periodic", Durability::Interval(Duration::from_millis(20))),
+    ];
+    durabilities
+        .into_iter()
+        .zip(0..)
+        .map(|((name, durability), number)| Topic {
+            number,
+            name: TopicName::parse(name).expect("a legal name"),
+            partitions: PARTITIONS,
+            config: TopicConfigChange {
+                durability: Some(durability),
+                segment_bytes: Some(SEGMENT_BYTES),
+                ..TopicConfigChange::default()
+            },
+        })
+        .collect()
+}
+
+/// Runs an episode in an empty directory. The history is as whole as the episode was.
+pub(crate) async fn run(plan: &Plan, program: &Path, directory: &Path) -> (History, Result<()>) {
+    let recorder = Recorder::default();
+    let ran = run_recorded(plan, program, directory, &recorder).await;
+    (recorder.take(), ran)
+}
+
+async fn run_recorded(
+    plan: &Plan,
+    program: &Path,
+    directory: &Path,
+    recorder: &Recorder,
+) -> Result<()> {
+    let mut random = fastrand::Rng::with_seed(plan.seed.rotate_left(32));
+    let site = Site::new(program, directory, &mut random)?;
+    let topics = topics();
+    // Topics are durable on return: the first life ends as soon as they are created.
+    let first = site.start(0).await?.ready().await?;
+    load::create(&site.url(), &topics).await?;
+    first.kill().await?;
+
+    let load = Load::start(&site.url(), &topics, recorder, &mut random);
+    for (life, death) in (1..).zip(&plan.deaths) {
+        let starting = site.start(life).await?;
+        match *death {
+            Death::Starting(after) => {
+                sleep(after).await;
+                starting.kill().await?;
+            }
+            Death::Working(after) => {
+                let server = starting.ready().await?;
+                sleep(after).await;
+                server.kill().await?;
+            }
+        }
+    }
+    let life = plan.deaths.len() as u64 + 1;
+    let mut server = site.start(life).await?.ready().await?;
+    load.finish().await?;
+    if plan.restarts_in_order {
+        server.stop().await?;
+        server = site.start(life + 1).await?.ready().await?;
+    }
+    load::read_back(&site.url(), &topics, recorder).await?;
+    server.stop().await
+}

@@ -1,0 +1,111 @@
+//! What was run, when, and what came of it: one line of JSON a run.
+
+use std::{
+    fs::OpenOptions,
+    io::Write,
+    path::Path,
+    process::Command,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use anyhow::{Context, Result};
+use serde_json::json;
+
+/// What a run did.
+#[derive(Debug, Default)]
+pub(crate) struct Totals {
+    /// Times the broker was killed.
+    pub(crate) kills: u64,
+    /// Of those, while it was starting.
+    pub(crate) kills_in_recovery: u64,
+    /// Data directories begun.
+    pub(crate) episodes: u64,
+    /// Sends begun.
+    pub(crate) invoked: u64,
+    /// Of those, acknowledged.
+    pub(crate) acknowledged: u64,
+    /// Of those, surely not appended.
+    pub(crate) failed: u64,
+    /// Of those, of unknown outcome.
+    pub(crate) unknown: u64,
+    /// Records that readers were given, without those read back at the end.
+    pub(crate) read: u64,
+}
+
+impl Totals {
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.kills += other.kills;
+        self.kills_in_recovery += other.kills_in_recovery;
+        self.episodes += other.episodes;
+        self.invoked += other.invoked;
+        self.acknowledged += other.acknowledged;
+        self.failed += other.failed;
+        self.unknown += other.unknown;
+        self.read += other.read;
+    }
+}
+
+impl std::fmt::Display for Totals {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{} kills ({} while starting) of {} data directories; {} sends: {} acknowledged, \
+             {} failed, {} unknown; {} records read meanwhile",
+            self.kills,
+            self.kills_in_recovery,
+            self.episodes,
+            self.invoked,
+            self.acknowledged,
+            self.failed,
+            self.unknown,
+            self.read,
+        )
+    }
+}
+
+/// Appends a run to the ledger in this directory.
+///
+/// # Errors
+/// The file cannot be written.
+pub(crate) fn append(
+    directory: &Path,
+    seed: u64,
+    totals: &Totals,
+    took: Duration,
+    outcome: &Result<()>,
+) -> Result<()> {
+    let at = SystemTime::now().duration_since(UNIX_EPOCH)?;
+    let line = json!({
+        "at_seconds": at.as_secs(),
+        "commit": commit(),
+        "seed": seed,
+        "kills": totals.kills,
+        "kills_in_recovery": totals.kills_in_recovery,
+        "data_directories": totals.episodes,
+        "sends": totals.invoked,
+        "acknowledged": totals.acknowledged,
+        "failed": totals.failed,
+        "unknown": totals.unknown,
+        "read": totals.read,
+        "took_seconds": took.as_secs(),
+        "passed": outcome.is_ok(),
+        "problem": outcome.as_ref().err().map(|error| format!("{error:#}")),
+    });
+    let path = directory.join("ledger.jsonl");
+    let mut file = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(&path)
+        .with_context(|| path.display().to_string())?;
+    writeln!(file, "{line}").with_context(|| path.display().to_string())
+}
+
+/// The commit that is checked out, where this is a git work tree.
+fn commit() -> Option<String> {
+    let output = Command::new("git")
+        .args(["rev-parse", "--short", "HEAD"])
+        .output()
+        .ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    output.status.success().then(|| text.trim().to_owned())
+}
