@@ -64,3 +64,8 @@ pub use disk::{MmapOptions, MmapStorage, RecoveryReport, TornTail};
 pub use memory::MemoryStorage;
 #[cfg(feature = "mmap")]
 pub use wal::{InvalidWalOptions, WalOptions};
+
+/// The README's program is compiled and run with the doctests.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
