@@ -8,6 +8,7 @@ use ratatoskr_core::{offset::Offset, storage::StorageError};
 const NAME_DIGITS: usize = 20;
 const LOG_SUFFIX: &str = ".log";
 const INDEX_SUFFIX: &str = ".index";
+const NEW_SUFFIX: &str = ".new";
 
 /// The name of the log file of the segment at `base_offset`.
 pub(super) fn log_name(base_offset: Offset) -> String {
@@ -19,6 +20,11 @@ pub(super) fn index_name(base_offset: Offset) -> String {
     format!("{:0NAME_DIGITS$}{INDEX_SUFFIX}", base_offset.get())
 }
 
+/// The name under which a log or index file is made anew.
+pub(super) fn new_name(name: &str) -> String {
+    format!("{name}{NEW_SUFFIX}")
+}
+
 /// What a file of a log's directory is, told from its name. Other names are nobody's business here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Named {
@@ -26,6 +32,8 @@ pub(super) enum Named {
     Index(Offset),
     /// A torn tail that recovery cut off this segment.
     Cut(Offset),
+    /// A file that was being made anew.
+    New,
 }
 
 impl Named {
@@ -42,6 +50,12 @@ impl Named {
         match suffix {
             LOG_SUFFIX => Some(Self::Log(base_offset)),
             INDEX_SUFFIX => Some(Self::Index(base_offset)),
+            _ if [LOG_SUFFIX, INDEX_SUFFIX]
+                .iter()
+                .any(|whole| suffix.strip_suffix(NEW_SUFFIX) == Some(whole)) =>
+            {
+                Some(Self::New)
+            }
             _ if suffix.starts_with(".cut-") => Some(Self::Cut(base_offset)),
             _ => None,
         }

@@ -76,7 +76,7 @@ fn list(place: &Place, from: Option<LogCheckpoint>) -> StorageResult<(bool, Vec<
         .iter()
         .filter_map(|(named, _)| match named {
             Named::Log(base_offset) => Some(*base_offset),
-            Named::Index(_) | Named::Cut(_) => None,
+            Named::Index(_) | Named::Cut(_) | Named::New => None,
         })
         .collect();
     let log_start = from.map_or(Offset::ZERO, |from| from.log_start);
@@ -90,6 +90,7 @@ fn list(place: &Place, from: Option<LogCheckpoint>) -> StorageResult<(bool, Vec<
         let is_left_over = match named {
             Named::Log(base_offset) => gone.contains(base_offset),
             Named::Index(base_offset) => !bases.contains(base_offset),
+            Named::New => true,
             Named::Cut(base_offset) => bases.first().is_some_and(|first| base_offset < first),
         };
         if is_left_over {

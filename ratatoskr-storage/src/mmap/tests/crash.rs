@@ -6,7 +6,10 @@ use fastrand::Rng;
 use ratatoskr_core::storage::StorageError;
 
 use super::*;
-use crate::io::sim::SimFileSystem;
+use crate::{
+    io::{FileSystem, sim::SimFileSystem},
+    mmap::rebuild,
+};
 
 /// A log over many lives, and what must be found in it.
 struct Lives {
@@ -190,6 +193,53 @@ fn a_failed_sync_is_the_answer_to_every_write_from_then_on() {
         assert_eq!(log.bounds().durable_end, Offset::ZERO);
         assert_eq!(read_all(&log, 0).len(), 2);
     }
+}
+
+#[test]
+fn after_a_failed_sync_the_files_are_made_anew() {
+    use crate::io::sim::{Fault, OperationKind};
+
+    let mut lost_without = 0;
+    for seed in 0..60 {
+        let lives = Lives::new(seed);
+        let (log, _) = lives.open(None).unwrap();
+        append(&log, 3);
+        let checkpoint = log.sync().unwrap();
+        append(&log, 9);
+        let is_sync =
+            |operation: &crate::io::sim::Operation| operation.kind == OperationKind::SyncData;
+        lives
+            .fs
+            .inject(is_sync, Fault::Error(std::io::ErrorKind::Other));
+        log.sync().unwrap_err();
+        drop(log);
+        for is_rebuilt in [false, true] {
+            if is_rebuilt {
+                let fs: Arc<dyn FileSystem> = Arc::new(lives.fs.clone());
+                rebuild(&fs, Path::new("/0"), Some(checkpoint)).unwrap();
+            }
+            let (log, _) = lives.open(Some(checkpoint)).unwrap();
+            assert_eq!(read_all(&log, 0).len(), 12, "seed {seed}");
+            let checkpoint = log.sync().unwrap();
+            drop(log);
+            let after = Lives {
+                fs: lives.fs.crash(seed),
+                ..Lives::new(seed)
+            };
+            let (log, recovered) = after.open(Some(checkpoint)).unwrap();
+            let is_whole = recovered.quarantined.is_empty()
+                && log
+                    .read_blocking(&request(0, usize::MAX))
+                    .map_or(0, |s| parse(s).len())
+                    == 12;
+            if is_rebuilt {
+                assert!(is_whole, "seed {seed}");
+            } else {
+                lost_without += u32::from(!is_whole);
+            }
+        }
+    }
+    assert!(lost_without > 0, "this test would not notice");
 }
 
 #[test]

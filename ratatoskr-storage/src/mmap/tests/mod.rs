@@ -3,6 +3,7 @@
 mod append;
 mod crash;
 mod damage;
+mod format;
 mod model;
 mod open;
 mod read;
@@ -44,7 +45,8 @@ struct Fixture {
 impl Fixture {
     fn new() -> Self {
         Self {
-            dir: tempfile::tempdir().unwrap(),
+            // In memory where the system has a place for that: some tests sync thousands of times.
+            dir: tempfile::tempdir_in("/dev/shm").unwrap_or_else(|_| tempfile::tempdir().unwrap()),
             config: SMALL,
             // Without tails, reads go to the files.
             limits: CacheLimits {

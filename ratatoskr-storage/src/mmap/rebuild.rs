@@ -1,0 +1,79 @@
+//! Making files anew after a failed sync.
+//!
+//! A sync that failed says so once. Bytes that it should have written may be marked clean in the page
+//! cache and not be on the disk, so that a later sync of the same file returns 0 and means nothing.
+//! Written to a new file, they are dirty again.
+
+use std::{io, path::Path, sync::Arc};
+
+use ratatoskr_core::storage::StorageResult;
+
+use super::{
+    LogCheckpoint,
+    names::{Named, failed, index_name, log_name, new_name},
+    scan::LogReader,
+};
+use crate::io::{File, FileSystem, OpenMode};
+
+/// Bytes copied at once.
+const COPY_BYTES: u64 = 1 << 20;
+
+/// Makes the files of the log in `dir` anew, those from the checkpoint's segment on (all without
+/// one): they are copied as they can be read, synced, and renamed over the old ones. To be called
+/// **before a log is opened whose last handle failed to sync**. Maps of the old files stay valid.
+/// Blocks; safe to crash in and to repeat.
+///
+/// # Errors
+/// [`StorageError::Io`](ratatoskr_core::storage::StorageError::Io): of kind `Full` where there is no
+/// room for the copies.
+pub fn rebuild(
+    fs: &Arc<dyn FileSystem>,
+    dir: &Path,
+    from: Option<LogCheckpoint>,
+) -> StorageResult<()> {
+    let entries = match fs.list_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other.map_err(|e| failed("list", dir, e))?,
+    };
+    let first = from.map(|from| from.segment_base).unwrap_or_default();
+    for entry in entries.iter().filter(|entry| !entry.is_dir) {
+        let name = match Named::parse(&entry.name) {
+            Some(Named::Log(base_offset)) if base_offset >= first => log_name(base_offset),
+            Some(Named::Index(base_offset)) if base_offset >= first => index_name(base_offset),
+            _ => continue,
+        };
+        let path = dir.join(&name);
+        copy(fs, &path, &dir.join(new_name(&name))).map_err(|e| failed("make anew", &path, e))?;
+    }
+    fs.sync_dir(dir).map_err(|e| failed("sync", dir, e))
+}
+
+fn copy(fs: &Arc<dyn FileSystem>, path: &Path, new: &Path) -> io::Result<()> {
+    let old = fs.open(path, OpenMode::Read)?;
+    match fs.remove_file(new) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        other => other?,
+    }
+    let file = fs.open(new, OpenMode::CreateNew)?;
+    let copied = copy_bytes(&*old, &*file);
+    if copied.is_err() {
+        // The room it took is needed; the first error is the one to report.
+        let _ = fs.remove_file(new);
+    }
+    copied?;
+    fs.rename(new, path)
+}
+
+fn copy_bytes(old: &dyn File, new: &dyn File) -> io::Result<()> {
+    let mut reader = LogReader::new(old)?;
+    // Zeros at the end need not be written, but may belong to the last batch.
+    let end = reader.end_of_data(0)?;
+    new.allocate(reader.size())?;
+    let mut position = 0;
+    while position < end {
+        let bytes = reader.bytes(position, COPY_BYTES.min(end - position))?;
+        new.write_all_at(&[&bytes], position)?;
+        position += bytes.len() as u64;
+    }
+    new.sync_data()
+}
