@@ -1,7 +1,8 @@
 //! What a way to a broker must be able to do to be given the main job.
 
 use ratatoskr_core::{
-    config::Compression,
+    broker::NewTopic,
+    config::{Compression, TopicConfigChange},
     name::TopicName,
     offset::{Offset, PartitionIndex},
     record::{ConsumedRecord, Record},
@@ -11,13 +12,27 @@ use crate::backend::End;
 
 /// Partitions of each topic.
 pub(crate) const PARTITIONS: u32 = 3;
+/// Segments are this small, so that a file fills several.
+const SEGMENT_BYTES: u64 = 32 << 10;
+
+/// A topic of the main job. What is published in process is compressed as it says.
+pub(crate) fn new_topic(compression: Compression) -> NewTopic {
+    NewTopic {
+        partitions: Some(PARTITIONS),
+        config: TopicConfigChange {
+            compression: Some(compression),
+            segment_bytes: Some(SEGMENT_BYTES),
+            ..TopicConfigChange::default()
+        },
+    }
+}
 
 /// Where a record went.
 pub(crate) type Place = (PartitionIndex, Offset);
 
 /// A way to a broker.
 pub(crate) trait Door {
-    /// Creates a topic of [`PARTITIONS`] partitions, sends the records in this order, compressed,
+    /// Creates the topic as [`new_topic`] says, sends the records in this order, compressed,
     /// and says where each went, as far as this door tells.
     async fn send(
         &mut self,

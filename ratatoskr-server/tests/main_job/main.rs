@@ -5,6 +5,8 @@
 
 mod backend;
 mod check;
+mod client;
 mod corpus;
 mod door;
 mod in_process;
+mod kept;
