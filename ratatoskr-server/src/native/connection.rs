@@ -216,6 +216,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         drain: Pin<&mut impl Future<Output = ()>>,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<Turn>> {
+        // Goodbye comes before the errors of what shutdown interrupts.
+        if !self.ending && drain.poll(cx).is_ready() {
+            return Poll::Ready(Ok(Turn::Drain));
+        }
         let mut progress = self.poll_acknowledgements(cx);
         progress |= self.poll_work(cx);
         if !self.outbox.is_empty() {
@@ -239,9 +243,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
         if progress {
             return Poll::Ready(Ok(Turn::Progress));
-        }
-        if !self.ending && drain.poll(cx).is_ready() {
-            return Poll::Ready(Ok(Turn::Drain));
         }
         let half_a_frame = reads && !self.inbox.is_empty();
         let limits = &self.session.limits;

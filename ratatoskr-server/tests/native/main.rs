@@ -1,0 +1,11 @@
+//! The native door, spoken to frame by frame.
+
+mod brokers;
+mod raw;
+
+mod drain;
+mod frames;
+mod hello;
+mod limits;
+mod order;
+mod subscriptions;
