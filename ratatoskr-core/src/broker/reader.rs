@@ -137,11 +137,10 @@ impl TopicReader {
 
     /// The next record, if it is at hand.
     pub(super) fn next_ready(&mut self) -> Option<Result<ConsumedRecord, Error>> {
-        let now = Instant::now();
         // A lane keeps its turn until it has handed out what was read of it.
         for _ in 0..self.lanes.len() {
             let lane = &mut self.lanes[self.turn];
-            match lane.take(now).transpose() {
+            match lane.take().transpose() {
                 None => self.turn = (self.turn + 1) % self.lanes.len(),
                 found => return found,
             }
@@ -306,14 +305,20 @@ impl Lane {
         Ok(())
     }
 
-    fn is_paused(&mut self, now: Instant) -> bool {
-        self.paused_until = self.paused_until.filter(|&until| until > now);
+    fn is_paused(&mut self) -> bool {
+        // The clock is asked only while there is a pause, not for each record.
+        if self
+            .paused_until
+            .is_some_and(|until| until <= Instant::now())
+        {
+            self.paused_until = None;
+        }
         self.paused_until.is_some()
     }
 
     /// The next record of what was read.
-    fn take(&mut self, now: Instant) -> Result<Option<ConsumedRecord>, Error> {
-        if self.is_paused(now) {
+    fn take(&mut self) -> Result<Option<ConsumedRecord>, Error> {
+        if self.is_paused() {
             return Ok(None);
         }
         if let Some(record) = self.again.take() {
@@ -360,7 +365,7 @@ impl Lane {
 
     /// Reads if there is something to read; whether there is something to hand out now.
     async fn read(&mut self, options: &ReaderOptions) -> Result<bool, Error> {
-        if self.is_paused(Instant::now()) {
+        if self.is_paused() {
             return Ok(false);
         }
         if self.again.is_some() || self.records.is_some() || !self.batches.is_empty() {
