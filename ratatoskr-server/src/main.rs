@@ -3,11 +3,6 @@
 //! This crate's library is the server; what is here reads the command line and the configuration,
 //! and talks to people.
 
-#![expect(
-    dead_code,
-    reason = "the verbs that talk to a broker come with the client"
-)]
-
 mod cli;
 mod config;
 

@@ -3,7 +3,7 @@
 
 use ratatoskr_core::{
     Error,
-    wire::{ErrorBody, ErrorCode},
+    wire::{ErrorBody, ErrorCode, RemoteError},
 };
 
 use super::exit::{Exit, Failure};
@@ -18,6 +18,12 @@ impl Failure {
             Some(next) => failure.next(next),
             None => failure,
         }
+    }
+
+    /// What the server answered about a connection or a frame.
+    pub(crate) fn of_server(error: &RemoteError) -> Self {
+        let exit = error.code.map_or(Exit::Failure, exit_of);
+        Self::new(exit, error.message.clone()).coded(error.code.map(ErrorCode::name))
     }
 }
 

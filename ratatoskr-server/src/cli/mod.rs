@@ -3,8 +3,11 @@
 //! Stdout carries data, stderr everything else. A verb returns an [`exit::Outcome`]; only
 //! [`main`] turns it into text and an exit code.
 
+mod bench;
 mod broker_error;
 mod check;
+mod connection;
+mod consume;
 mod exit;
 mod explain;
 mod filter;
@@ -12,10 +15,12 @@ mod format;
 mod logs;
 mod node;
 mod output;
+mod produce;
 mod progress;
 mod serve;
 mod signals;
 mod start;
+mod topic;
 
 use std::io::{self, BufWriter};
 
@@ -51,6 +56,14 @@ struct Arguments {
 enum Verb {
     /// Run the broker
     Serve(serve::Options),
+    /// Send records from stdin or files
+    Produce(produce::Options),
+    /// Print the records of topics
+    Consume(consume::Options),
+    /// List, create, show, change and delete topics
+    Topic(topic::Options),
+    /// Measure how fast a broker takes and gives records
+    Bench(bench::Options),
     /// Look for what is wrong with a configuration, a data directory or a server
     Check(check::Options),
     /// Say what an error name or an exit code means
@@ -98,6 +111,10 @@ fn run(arguments: Arguments) -> Outcome {
         match &verb {
             // It drains when a signal comes; every other verb is interrupted.
             Verb::Serve(options) => serve::run(options, &mut out).await,
+            Verb::Produce(options) => unless_interrupted(produce::run(options)).await,
+            Verb::Consume(options) => unless_interrupted(consume::run(options, &mut out)).await,
+            Verb::Topic(options) => unless_interrupted(topic::run(options, &mut out)).await,
+            Verb::Bench(options) => unless_interrupted(bench::run(options, &mut out)).await,
             Verb::Check(options) => unless_interrupted(check::run(options, &mut out)).await,
             Verb::Explain(options) => explain::run(options, &mut out),
         }

@@ -2,6 +2,7 @@
 
 mod config;
 mod data;
+mod server;
 
 use std::io::Write;
 
@@ -9,6 +10,7 @@ use clap::Subcommand;
 use serde::Serialize;
 
 use super::{
+    connection,
     exit::{Exit, Failure, Outcome},
     node,
     output::{self, Row},
@@ -17,7 +19,8 @@ use super::{
 const EXAMPLES: &str = "\
 Examples:
   $ ratatoskr check config
-  $ RATATOSKR_NATIVE__LISTEN=127.0.0.1:7700 ratatoskr check config --output table";
+  $ RATATOSKR_NATIVE__LISTEN=127.0.0.1:7700 ratatoskr check config --output table
+  $ ratatoskr check server";
 
 const CONFIG_EXAMPLES: &str = "\
 Examples:
@@ -29,6 +32,11 @@ Examples:
 
 The directory is opened as a start of the broker would open it: what a crash left is put in order,
 and a broker that has it open must be stopped before.";
+
+const SERVER_EXAMPLES: &str = "\
+Examples:
+  $ ratatoskr check server
+  $ ratatoskr check server --timeout 2 --output table";
 
 /// What to check, and how to print the findings.
 #[derive(Debug, clap::Args)]
@@ -49,6 +57,9 @@ enum What {
     /// Can everything in a data directory be read, and is it what was written?
     #[command(after_help = DATA_EXAMPLES)]
     Data(node::Options),
+    /// Does a broker answer, and is anything of it down?
+    #[command(after_help = SERVER_EXAMPLES)]
+    Server(connection::Options),
 }
 
 /// One thing that was looked at.
@@ -93,6 +104,7 @@ pub(crate) async fn run(options: &Options, out: &mut impl Write) -> Outcome {
     let findings = match &options.what {
         What::Config(node) => config::check(node)?,
         What::Data(node) => data::check(node).await?,
+        What::Server(connection) => server::check(connection).await?,
     };
     output::list(options.output.style(), &findings, out)?;
     let wrong = findings.iter().filter(|finding| !finding.ok).count();

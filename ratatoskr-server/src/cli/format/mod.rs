@@ -14,6 +14,8 @@ mod json;
 mod print;
 mod read;
 
+pub(crate) use read::{InputError, Reader, Shape, Unit};
+
 /// One record a line: what both directions do unless told otherwise.
 pub(crate) const DEFAULT: &str = "%v\\n";
 

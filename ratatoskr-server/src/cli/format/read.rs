@@ -47,7 +47,7 @@ pub(crate) struct Reader<R> {
 
 /// A format made ready for reading.
 #[derive(Clone, Debug)]
-struct Shape {
+pub(crate) struct Shape {
     /// What stands before the first field.
     prefix: Vec<u8>,
     /// Each field with what ends it; the last one ends with its unit. Empty for JSON.
@@ -57,15 +57,12 @@ struct Shape {
 }
 
 impl Format {
-    /// Whether records can be read by this format.
+    /// The format made ready for reading. Where `unit` is not given, the literal that ends the
+    /// format ends a record, and a format that ends with a field takes the whole input as one.
     ///
     /// # Errors
     /// [`InvalidFormat`] where it can only be printed.
-    pub(crate) fn check_readable(&self) -> Result<(), InvalidFormat> {
-        self.shape(None).map(drop)
-    }
-
-    fn shape(&self, unit: Option<Unit>) -> Result<Shape, InvalidFormat> {
+    pub(crate) fn for_reading(&self, unit: Option<Unit>) -> Result<Shape, InvalidFormat> {
         let mut shape = Shape {
             prefix: Vec::new(),
             fields: Vec::new(),
@@ -113,21 +110,13 @@ impl Format {
 }
 
 impl<R: BufRead> Reader<R> {
-    /// Reads `input` by `format`. Where `unit` is not given, the literal that ends the format ends
-    /// a record, and a format that ends with a field takes the whole input as one.
-    ///
-    /// # Errors
-    /// [`InvalidFormat`] where records cannot be read by this format.
-    pub(crate) fn new(
-        input: R,
-        format: &Format,
-        unit: Option<Unit>,
-    ) -> Result<Self, InvalidFormat> {
-        Ok(Self {
+    /// Reads records of this shape.
+    pub(crate) const fn new(input: R, shape: Shape) -> Self {
+        Self {
             input,
-            shape: format.shape(unit)?,
+            shape,
             number: 0,
-        })
+        }
     }
 
     /// The next record with the bytes of input that it took; `None` at the end.
@@ -277,8 +266,8 @@ mod tests {
     use super::*;
 
     fn records(format: &str, unit: Option<Unit>, input: &[u8]) -> Result<Vec<Record>, InputError> {
-        let format = Format::parse(format).unwrap();
-        let mut reader = Reader::new(input, &format, unit).unwrap();
+        let shape = Format::parse(format).unwrap().for_reading(unit).unwrap();
+        let mut reader = Reader::new(input, shape);
         let mut records = Vec::new();
         let mut taken = 0;
         while let Some((record, bytes)) = reader.next()? {
@@ -354,7 +343,8 @@ mod tests {
     #[test]
     fn a_wrong_line_leaves_the_next_ones_readable() {
         let format = Format::parse("%k:%v\\n").unwrap();
-        let mut reader = Reader::new(&b"a:1\nbad\nb:2\n"[..], &format, None).unwrap();
+        let shape = format.for_reading(None).unwrap();
+        let mut reader = Reader::new(&b"a:1\nbad\nb:2\n"[..], shape);
         assert!(reader.next().is_ok());
         assert!(reader.next().is_err());
         let (record, _) = reader.next().unwrap().unwrap();
@@ -363,7 +353,10 @@ mod tests {
 
     #[test]
     fn formats_that_can_only_be_printed_are_refused_for_reading() {
-        let readable = |text: &str| Format::parse(text).unwrap().check_readable();
+        let readable = |text: &str| {
+            let format = Format::parse(text).unwrap();
+            format.for_reading(None).map(drop)
+        };
         assert_eq!(
             readable("%k%v\\n"),
             Err(InvalidFormat::NothingBetween('k', 'v'))

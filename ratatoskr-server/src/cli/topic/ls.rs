@@ -1,0 +1,102 @@
+//! `ratatoskr topic ls`.
+
+use std::io::Write;
+
+use ratatoskr_core::{config::TopicConfig, storage::TopicDescriptor};
+use serde::Serialize;
+
+use crate::cli::{
+    connection,
+    exit::Outcome,
+    output::{self, Row, Style},
+};
+
+const EXAMPLES: &str = "\
+Examples:
+  $ ratatoskr topic ls
+  $ ratatoskr topic ls --output wide
+  $ ratatoskr topic ls --output json";
+
+/// Nothing to choose.
+#[derive(Debug, clap::Args)]
+#[group(skip)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Options {}
+
+/// A topic in a list.
+#[derive(Debug, Serialize)]
+struct Listed {
+    name: String,
+    partitions: u32,
+    durability: String,
+    retention_ms: Option<u64>,
+    retention_bytes: Option<u64>,
+    cleanup_policy: String,
+    compression: String,
+    id: String,
+}
+
+impl Listed {
+    fn of(topic: &TopicDescriptor) -> Self {
+        let TopicConfig {
+            durability,
+            retention,
+            retention_bytes,
+            cleanup_policy,
+            compression,
+            ..
+        } = &topic.config;
+        Self {
+            name: topic.name.to_string(),
+            partitions: topic.partitions,
+            durability: durability.to_string(),
+            retention_ms: retention.map(|d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX)),
+            retention_bytes: *retention_bytes,
+            cleanup_policy: cleanup_policy.to_string(),
+            compression: compression.to_string(),
+            id: topic.id.to_string(),
+        }
+    }
+}
+
+impl Row for Listed {
+    const COLUMNS: &'static [&'static str] = &[
+        "NAME",
+        "PARTITIONS",
+        "DURABILITY",
+        "RETENTION",
+        "SIZE LIMIT",
+        "CLEANUP",
+        "COMPRESSION",
+        "ID",
+    ];
+    const NARROW: usize = 4;
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.name.clone(),
+            self.partitions.to_string(),
+            self.durability.clone(),
+            self.retention_ms.map_or("-".into(), output::duration_ms),
+            self.retention_bytes.map_or("-".into(), output::bytes),
+            self.cleanup_policy.clone(),
+            self.compression.clone(),
+            self.id.clone(),
+        ]
+    }
+}
+
+/// # Errors
+/// What the broker answers, or stdout cannot be written to.
+pub(super) async fn run(
+    _: &Options,
+    at: &connection::Options,
+    style: Style,
+    out: &mut impl Write,
+) -> Outcome {
+    let client = at.connect().await?;
+    let topics = at.ask(client.list_topics()).await?;
+    let mut rows: Vec<Listed> = topics.iter().map(Listed::of).collect();
+    rows.sort_by(|a, b| a.name.cmp(&b.name));
+    output::list(style, &rows, out)
+}

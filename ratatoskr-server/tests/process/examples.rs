@@ -1,0 +1,112 @@
+//! Every command that a `--help` shows works as it stands.
+
+use std::{collections::BTreeMap, fs, path::Path, process::Stdio};
+
+use crate::{
+    command::{finish, ratatoskr, shell},
+    server::Server,
+};
+
+/// The verbs under `words` with the help of each, found by asking the program itself.
+fn helps(words: &str, found: &mut BTreeMap<String, String>) {
+    let mut command = ratatoskr();
+    command.args(words.split_whitespace()).arg("--help");
+    let help = finish(&mut command, b"").text();
+    let verbs = help
+        .split_once("Verbs:\n")
+        .map(|(_, rest)| rest.split("\n\n").next().unwrap_or_default().to_owned())
+        .unwrap_or_default();
+    for line in verbs.lines() {
+        // A verb stands two blanks from the margin; what it says goes on further in.
+        if let Some(line) = line.strip_prefix("  ")
+            && !line.starts_with(' ')
+            && let Some(verb) = line.split_whitespace().next()
+            && verb != "help"
+        {
+            helps(format!("{words} {verb}").trim(), found);
+        }
+    }
+    found.insert(words.to_owned(), help);
+}
+
+fn examples(help: &str) -> impl Iterator<Item = &str> {
+    help.lines().filter_map(|line| line.strip_prefix("  $ "))
+}
+
+/// What the examples are about: topics with records in them, and files.
+fn prepare(server: &Server, directory: &Path) {
+    drop(Server::on_disk(&directory.join("data")));
+    for topic in ["orders", "greetings", "numbers"] {
+        server
+            .run(&format!("topic create {topic} --partitions 2"))
+            .text();
+        let lines = b"one\ntwo\nthree\nfour\nfive\nsix\n";
+        server.run_with(&format!("produce {topic}"), lines).bytes();
+    }
+    server.run("topic create clean").text();
+    fs::write(directory.join("orders.log"), "first\nsecond\n").expect("a file");
+    fs::write(directory.join("orders.tsv"), "k1\tfirst\nk2\tsecond\n").expect("a file");
+    fs::write(directory.join("orders.ndjson"), "{\"value\":\"first\"}\n").expect("a file");
+    fs::write(directory.join("photo.jpg"), [0xff, 0xd8, 0, b'\n']).expect("a file");
+    fs::write(
+        directory.join("ratatoskr.toml"),
+        "native.listen = \"127.0.0.1:0\"\n",
+    )
+    .expect("a file");
+}
+
+#[test]
+fn every_help_has_examples() {
+    let mut found = BTreeMap::new();
+    helps("", &mut found);
+    let without: Vec<&String> = found
+        .iter()
+        .filter(|(_, help)| examples(help).next().is_none())
+        .map(|(verb, _)| verb)
+        .collect();
+    assert!(found.len() > 15, "{} verbs", found.len());
+    assert!(without.is_empty(), "without examples: {without:?}");
+}
+
+#[test]
+fn every_example_of_a_help_works_as_it_stands() {
+    let mut found = BTreeMap::new();
+    helps("", &mut found);
+    for (verb, help) in found {
+        // The examples of one help are tried one after another, as a reader would.
+        let directory = tempfile::tempdir().expect("a directory");
+        let server = Server::on_disk(&directory.path().join("broker"));
+        prepare(&server, directory.path());
+        for example in examples(&help) {
+            // A broker takes the place of its shell, so that it ends when it is told to.
+            let exec = if serves(example) { "exec " } else { "" };
+            let mut command = shell(&format!("{exec}{example}"), directory.path());
+            command
+                .env("RATATOSKR_SERVER", server.address.to_string())
+                .env("XDG_DATA_HOME", directory.path());
+            if serves(example) {
+                starts(example, &mut command);
+            } else {
+                let done = finish(&mut command, b"a line\nanother line\n");
+                assert_eq!(done.code, 0, "{verb}: {example}: {}", done.stderr);
+            }
+        }
+    }
+}
+
+/// Whether the example is a broker, which does not end by itself.
+fn serves(example: &str) -> bool {
+    let mut words = example.split_whitespace().skip(1);
+    let verb = words.next().unwrap_or("serve");
+    (verb == "serve" || verb.starts_with('-')) && !example.contains("--print-config")
+}
+
+/// The broker of an example comes up; its port is made a free one, its log readable.
+fn starts(example: &str, command: &mut std::process::Command) {
+    command
+        .env("RATATOSKR_NATIVE__LISTEN", "127.0.0.1:0")
+        .env("RATATOSKR_LOG__FORMAT", "json")
+        .stdin(Stdio::null());
+    let server = Server::try_start(command);
+    assert!(server.is_ok(), "{example}: {server:?}");
+}

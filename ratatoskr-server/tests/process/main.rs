@@ -1,0 +1,10 @@
+//! Tests of the real program, as a process of its own: everything that a user, a script or a crash
+//! does to it from outside.
+
+mod command;
+mod examples;
+mod failures;
+mod pipes;
+mod server;
+mod startup;
+mod topics;
