@@ -49,6 +49,8 @@
 //! | `compression` | yes | gzip, snappy, lz4 and zstd |
 
 mod address;
+mod admin;
+mod batches;
 mod client;
 mod consumer;
 mod error;
@@ -58,7 +60,8 @@ mod producer;
 mod remote;
 
 pub use address::{Address, PORT_DEFAULT};
-pub use client::{Client, PendingBatch};
+pub use batches::PendingBatch;
+pub use client::Client;
 pub use consumer::{Consumer, ConsumerBuilder};
 pub use error::{Error, Result};
 pub use events::{ClientEvent, ClientEvents};

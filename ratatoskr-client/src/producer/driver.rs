@@ -4,7 +4,6 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use ratatoskr_core::{
-    Outcome,
     broker::{Produced, ProducerIdentity},
     offset::PartitionIndex,
 };
@@ -106,12 +105,7 @@ impl Inner {
         };
         for partition in partitions {
             if let Some(lane) = state.lanes.get_mut(&partition) {
-                let late = Error::TimedOut {
-                    operation: "produce",
-                    after: self.options.delivery_timeout,
-                    outcome: Outcome::Failed,
-                };
-                let freed = lane.expire(now, &late);
+                let freed = lane.expire(now);
                 if freed > 0 {
                     self.room.add_permits(freed);
                 }

@@ -32,10 +32,7 @@ use tokio::{
 pub use delivery::{Delivery, RecordMetadata};
 pub use options::{Acks, OnFull, ProducerBuilder};
 
-use crate::{
-    Error,
-    client::{Client, PendingBatch},
-};
+use crate::{Error, batches::PendingBatch, client::Client};
 use lane::Lane;
 use options::ProducerOptions;
 

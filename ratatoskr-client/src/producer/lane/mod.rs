@@ -12,6 +12,10 @@
 //!   one goes alone, until it is acknowledged. So no later batch ever overtakes an earlier one, not
 //!   even at a broker that has forgotten this producer and would take any sequence.
 
+mod recovery;
+#[cfg(test)]
+mod tests;
+
 use std::{collections::VecDeque, sync::Arc};
 
 use ratatoskr_core::{
@@ -31,10 +35,6 @@ use crate::Error;
 
 /// Batches of a partition under way at once: as many as a broker remembers of a producer.
 const UNDER_WAY_MAX: usize = ratatoskr_core::limits::PRODUCER_BATCHES_REMEMBERED;
-/// Wait before a batch is sent again; it doubles with each attempt.
-const RETRY_MIN: Duration = Duration::from_millis(20);
-/// Longest such wait.
-const RETRY_MAX: Duration = Duration::from_secs(1);
 
 /// A batch that is being filled.
 #[derive(Debug)]
@@ -47,9 +47,9 @@ struct Open {
 
 /// A batch that is full, or due.
 #[derive(Debug)]
-pub(super) struct Sealed {
-    pub(super) batch: RecordBatch,
-    pub(super) outcome: Arc<BatchOutcome>,
+struct Sealed {
+    batch: RecordBatch,
+    outcome: Arc<BatchOutcome>,
     since: Instant,
     /// Bytes of the buffer that its records hold.
     cost: usize,
@@ -64,6 +64,8 @@ struct UnderWay {
     sealed: Sealed,
     /// Why it must be sent again, or failed; acknowledged ones are gone.
     answer: Option<Error>,
+    /// Whether its time was up before the answer came, and its records were told so.
+    late: bool,
 }
 
 /// One partition's batches.
@@ -85,16 +87,6 @@ pub(super) struct Lane {
     recovering: bool,
     attempts: u32,
     retry_at: Option<Instant>,
-}
-
-/// What to do with a batch that was answered with an error.
-enum Verdict {
-    /// Send it again as it is.
-    Again,
-    /// Send it again under another identity: it surely was not appended, and its sequence is not one
-    /// that the broker takes.
-    Anew,
-    Fail(Error),
 }
 
 impl Lane {
@@ -267,6 +259,7 @@ impl Lane {
             id: self.last_id,
             sealed,
             answer: None,
+            late: false,
         });
         Some((self.last_id, batch))
     }
@@ -315,144 +308,6 @@ impl Lane {
         self.under_way.remove(at)
     }
 
-    /// Everything that was under way is answered, and something failed: decides what is sent again.
-    fn recover(&mut self, now: Instant) -> usize {
-        self.recovering = false;
-        self.proven = false;
-        let mut freed = 0;
-        let mut again = VecDeque::new();
-        let mut gap = false;
-        // Whether a batch failed that may have been appended.
-        let mut lost_track = false;
-        for UnderWay { sealed, answer, .. } in std::mem::take(&mut self.under_way) {
-            let error = answer.unwrap_or(Error::Closed);
-            let first = again.is_empty() && !gap;
-            let verdict = if lost_track && sealed.unknown {
-                Verdict::Fail(error)
-            } else {
-                self.verdict(&sealed, error, first, now)
-            };
-            match verdict {
-                Verdict::Again => again.push_back(sealed),
-                Verdict::Anew => {
-                    gap = true;
-                    again.push_back(sealed);
-                }
-                Verdict::Fail(error) => {
-                    gap = true;
-                    lost_track |= sealed.unknown;
-                    freed += sealed.fail(error);
-                }
-            }
-        }
-        if !again.is_empty() {
-            self.back_off(now);
-        }
-        again.append(&mut self.queue);
-        self.queue = again;
-        if gap {
-            self.identity = None;
-        }
-        freed
-    }
-
-    fn back_off(&mut self, now: Instant) {
-        let wait = RETRY_MIN
-            .saturating_mul(1 << self.attempts.min(16))
-            .min(RETRY_MAX);
-        self.attempts += 1;
-        self.retry_at = Some(now + wait);
-    }
-
-    /// `first`: no earlier batch of those under way is to be sent again or failed.
-    fn verdict(&self, sealed: &Sealed, error: Error, first: bool, now: Instant) -> Verdict {
-        if now >= sealed.since + self.delivery_timeout {
-            return Verdict::Fail(error);
-        }
-        if let Error::Broker(BrokerError::OutOfOrderSequence {
-            expected, found, ..
-        }) = error
-        {
-            // Only because an earlier batch is missing.
-            if !first {
-                return Verdict::Again;
-            }
-            // Sequences wrap, so the shorter way round tells which comes first.
-            let ahead = found.get().wrapping_sub(expected.get()) & 0x7fff_ffff < 1 << 30;
-            return if ahead {
-                // The broker has lost acknowledged records of this producer; this batch is not
-                // among them.
-                Verdict::Anew
-            } else {
-                // It was appended so long ago that the broker forgot where.
-                Verdict::Fail(
-                    BrokerError::OutcomeUnknown {
-                        reason: error.to_string(),
-                    }
-                    .into(),
-                )
-            };
-        }
-        let repeatable = match &error {
-            Error::ConnectionLost { outcome, .. } | Error::TimedOut { outcome, .. } => {
-                self.idempotent || *outcome == Outcome::Failed
-            }
-            Error::Broker(BrokerError::OutcomeUnknown { .. }) => self.idempotent,
-            error => error.is_retryable(),
-        };
-        if repeatable {
-            Verdict::Again
-        } else {
-            Verdict::Fail(error)
-        }
-    }
-
-    /// Fails what has waited for too long. Returns what is free again of the buffer.
-    pub(super) fn expire(&mut self, now: Instant, reason: &Error) -> usize {
-        let mut freed = 0;
-        let mut expired = false;
-        // What is under way is answered first; what was gathered later expires later.
-        while self.under_way.is_empty() {
-            let timeout = self.delivery_timeout;
-            let late = |sealed: &Sealed| sealed.since + timeout <= now;
-            let Some(sealed) = self.take_first_if(late) else {
-                break;
-            };
-            expired = true;
-            freed += sealed.fail(reason.clone());
-        }
-        if expired && self.idempotent {
-            // What may have been appended beside the batches that failed cannot be told from them.
-            while let Some(sealed) = self.take_first_if(|sealed| sealed.unknown) {
-                freed += sealed.fail(reason.clone());
-            }
-            self.identity = None;
-        }
-        freed
-    }
-
-    fn take_first_if(&mut self, fits: impl FnOnce(&Sealed) -> bool) -> Option<Sealed> {
-        if fits(self.queue.front()?) {
-            self.queue.pop_front()
-        } else {
-            None
-        }
-    }
-
-    /// Fails everything. Returns what is free again of the buffer.
-    pub(super) fn abort(&mut self, error: &Error) -> usize {
-        self.hurry();
-        let under_way = std::mem::take(&mut self.under_way);
-        let sealed = under_way.into_iter().map(|mut sent| {
-            sent.sealed.unknown = true;
-            sent.sealed
-        });
-        let all: Vec<Sealed> = sealed.chain(std::mem::take(&mut self.queue)).collect();
-        all.into_iter()
-            .map(|sealed| sealed.fail(error.clone()))
-            .sum()
-    }
-
     /// When something is to be done without an answer having come.
     pub(super) fn wake_at(&self, linger: Duration) -> Option<Instant> {
         let not_before = |at: Instant| self.retry_at.map_or(at, |retry| retry.max(at));
@@ -463,7 +318,9 @@ impl Lane {
         let sends = [due, retry].into_iter().flatten();
         let sends = sends.filter(|&at| self.may_send(at));
         let queue = self.queue.front().filter(|_| self.under_way.is_empty());
-        let expiry = queue.map(|sealed| sealed.since + self.delivery_timeout);
+        let under_way = self.under_way.iter().filter(|sent| !sent.late);
+        let waiting = under_way.map(|sent| &sent.sealed).chain(queue);
+        let expiry = waiting.map(|sealed| sealed.since + self.delivery_timeout);
         sends.chain(expiry).min()
     }
 
