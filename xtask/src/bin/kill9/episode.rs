@@ -16,12 +16,12 @@ use crate::{
 
 /// Most kills of one data directory.
 const KILLS_MAX: u64 = 8;
-/// One kill in this many comes while the broker is starting, recovery included.
-const KILLS_IN_START_ONE_IN: u32 = 4;
 /// A broker that is killed while it starts lives shorter than this.
 const START_LIFE_MAX: Duration = Duration::from_millis(120);
-/// A broker that is killed while it works does so shorter than this.
+/// A broker works shorter than this before it is killed.
 const WORK_LIFE_MAX: Duration = Duration::from_millis(1_500);
+/// A broker that is asked to end is killed within this.
+const END_MAX: Duration = Duration::from_millis(60);
 /// Segments are this small, so that every life crosses several.
 const SEGMENT_BYTES: u64 = 64 << 10;
 /// Partitions of each topic.
@@ -34,6 +34,8 @@ enum Death {
     Starting(Duration),
     /// So long after it said that it serves.
     Working(Duration),
+    /// As the one before, but it is asked to end, and killed so long after that.
+    Ending(Duration, Duration),
 }
 
 /// All choices of an episode that are not the load's.
@@ -51,12 +53,12 @@ impl Plan {
         let mut random = fastrand::Rng::with_seed(seed);
         let restarts_in_order = random.bool();
         let kills = random.u64(1..=KILLS_MAX).min(kills_max);
-        let deaths = (0..kills).map(|life| {
-            // The first start is let through, since the topics are created then.
-            if life > 0 && random.u32(..KILLS_IN_START_ONE_IN) == 0 {
-                Death::Starting(up_to(START_LIFE_MAX, &mut random))
-            } else {
-                Death::Working(up_to(WORK_LIFE_MAX, &mut random))
+        let deaths = (0..kills).map(|_| {
+            let works = up_to(WORK_LIFE_MAX, &mut random);
+            match random.u32(..6) {
+                0 | 1 => Death::Starting(up_to(START_LIFE_MAX, &mut random)),
+                2 => Death::Ending(works, up_to(END_MAX, &mut random)),
+                _ => Death::Working(works),
             }
         });
         Self {
@@ -83,7 +85,11 @@ impl Plan {
             ..Totals::default()
         };
         for death in &self.deaths {
-            totals.kills_in_recovery += u64::from(matches!(death, Death::Starting(_)));
+            match death {
+                Death::Starting(_) => totals.kills_starting += 1,
+                Death::Ending(..) => totals.kills_ending += 1,
+                Death::Working(_) => {}
+            }
         }
         for event in &history.events {
             match event {
@@ -159,6 +165,13 @@ async fn run_recorded(
                 let server = starting.ready().await?;
                 sleep(after).await;
                 server.kill().await?;
+            }
+            Death::Ending(works, after) => {
+                let mut server = starting.ready().await?;
+                sleep(works).await;
+                server.ask_to_end().await?;
+                sleep(after).await;
+                server.kill_ending().await?;
             }
         }
     }

@@ -16,8 +16,10 @@ use serde_json::json;
 pub(crate) struct Totals {
     /// Times the broker was killed.
     pub(crate) kills: u64,
-    /// Of those, while it was starting.
-    pub(crate) kills_in_recovery: u64,
+    /// Of those, while it was starting, recovery included.
+    pub(crate) kills_starting: u64,
+    /// Of those, while it was ending in good order.
+    pub(crate) kills_ending: u64,
     /// Data directories begun.
     pub(crate) episodes: u64,
     /// Sends begun.
@@ -35,7 +37,8 @@ pub(crate) struct Totals {
 impl Totals {
     pub(crate) fn add(&mut self, other: &Self) {
         self.kills += other.kills;
-        self.kills_in_recovery += other.kills_in_recovery;
+        self.kills_starting += other.kills_starting;
+        self.kills_ending += other.kills_ending;
         self.episodes += other.episodes;
         self.invoked += other.invoked;
         self.acknowledged += other.acknowledged;
@@ -49,10 +52,11 @@ impl std::fmt::Display for Totals {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,
-            "{} kills ({} while starting) of {} data directories; {} sends: {} acknowledged, \
+            "{} kills ({} while starting, {} while ending) of {} data directories; {} sends: {} acknowledged, \
              {} failed, {} unknown; {} records read meanwhile",
             self.kills,
-            self.kills_in_recovery,
+            self.kills_starting,
+            self.kills_ending,
             self.episodes,
             self.invoked,
             self.acknowledged,
@@ -80,7 +84,8 @@ pub(crate) fn append(
         "commit": commit(),
         "seed": seed,
         "kills": totals.kills,
-        "kills_in_recovery": totals.kills_in_recovery,
+        "kills_starting": totals.kills_starting,
+        "kills_ending": totals.kills_ending,
         "data_directories": totals.episodes,
         "sends": totals.invoked,
         "acknowledged": totals.acknowledged,

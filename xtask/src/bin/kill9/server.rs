@@ -155,11 +155,11 @@ impl Server {
         self.log.await?
     }
 
-    /// SIGTERM, and waits for an orderly end.
+    /// SIGTERM.
     ///
     /// # Errors
-    /// It ended before, ends with another status than 0, or takes too long.
-    pub(crate) async fn stop(mut self) -> Result<()> {
+    /// It had ended by itself.
+    pub(crate) async fn ask_to_end(&mut self) -> Result<()> {
         if let Some(status) = self.child.try_wait()? {
             bail!(
                 "the broker ended by itself, {status}: {}",
@@ -167,11 +167,36 @@ impl Server {
             );
         }
         let id = self.child.id().context("the broker runs")?.to_string();
-        let sent: ExitStatus = Command::new("kill").args(["-TERM", &id]).status().await?;
+        let sent = Command::new("kill").args(["-TERM", &id]).status().await?;
         ensure!(sent.success(), "cannot send SIGTERM");
+        Ok(())
+    }
+
+    /// SIGKILL to a broker that was asked to end, and may have done so.
+    ///
+    /// # Errors
+    /// It ended with another status than 0.
+    pub(crate) async fn kill_ending(mut self) -> Result<()> {
+        if let Some(status) = self.child.try_wait()? {
+            return self.ended(status).await;
+        }
+        self.child.kill().await.context("kill")?;
+        self.log.await?
+    }
+
+    /// Asks it to end, and waits for that.
+    ///
+    /// # Errors
+    /// It ended before, ends with another status than 0, or takes too long.
+    pub(crate) async fn stop(mut self) -> Result<()> {
+        self.ask_to_end().await?;
         let ended = timeout(END_MAX, self.child.wait()).await;
         let status =
             ended.with_context(|| format!("the broker did not end within {END_MAX:?}"))??;
+        self.ended(status).await
+    }
+
+    async fn ended(self, status: ExitStatus) -> Result<()> {
         ensure!(
             status.success(),
             "the broker ended with {status}: {}",

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use futures_util::{StreamExt, stream::FuturesUnordered};
-use ratatoskr_client::{Error, Outcome, RecordMetadata};
+use ratatoskr_client::{Compression, Error, Outcome, RecordMetadata};
 use tokio::{sync::watch, time::sleep};
 
 use super::{Phase, Topic, connect, through_deaths};
@@ -38,7 +38,11 @@ impl Producer {
     pub(super) async fn run(mut self, url: String) -> Result<()> {
         let client = connect(&url).await?;
         let idempotent = self.delivery == Delivery::Idempotent;
-        let builder = client.producer(&self.topic.name).idempotent(idempotent);
+        let compression = self.random.choice(Compression::ALL);
+        let builder = client
+            .producer(&self.topic.name)
+            .idempotent(idempotent)
+            .compression(compression.unwrap_or_default());
         let producer = through_deaths(|| builder.clone().open()).await?;
         let mut on_their_way = FuturesUnordered::new();
         while *self.phase.borrow() == Phase::Working {
