@@ -107,6 +107,8 @@ pub(super) async fn keep(
             return;
         };
         let reason = link.run(keep_alive).await;
+        // The socket is closed as soon as nobody uses it: a server that drains waits for that.
+        drop(link);
         let Some(strong) = remote.upgrade() else {
             return;
         };

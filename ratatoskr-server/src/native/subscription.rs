@@ -3,7 +3,7 @@
 //! A subscription holds no batches. It reads only while the peer has granted both credits, one read
 //! at a time, and what it has read goes straight to the outbox.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use bytes::Bytes;
 use futures_util::future::{AbortHandle, Abortable, BoxFuture};
@@ -21,6 +21,9 @@ use super::handlers::{Completed, Reply, Session};
 
 /// Bytes of one read of a subscription at most, so that one does not crowd out the others.
 const READ_BYTES_MAX: i64 = 1 << 20;
+
+/// How long one read waits for records before it is made anew.
+const READ_WAIT: Duration = Duration::from_mins(1);
 
 /// The subscriptions of a connection, each by the correlation of its subscribe request.
 #[derive(Debug, Default)]
@@ -105,7 +108,7 @@ impl Subscriptions {
         }
         let (abort, registration) = AbortHandle::new_pair();
         subscription.reading = Some(abort);
-        let request = subscription.request(session);
+        let request = subscription.request();
         let broker = session.broker.clone();
         Some(Box::pin(async move {
             let read = Abortable::new(broker.fetch(&request), registration);
@@ -172,7 +175,7 @@ impl Subscription {
         self.reading.is_none() && self.records > 0 && self.bytes > 0 && !self.next.is_empty()
     }
 
-    fn request(&self, session: &Session) -> FetchRequest {
+    fn request(&self) -> FetchRequest {
         let bytes_max = usize::try_from(self.bytes.min(READ_BYTES_MAX)).unwrap_or(0);
         FetchRequest {
             partitions: self
@@ -187,7 +190,7 @@ impl Subscription {
                 .collect(),
             bytes_min: 1,
             bytes_max,
-            wait_max: session.limits.fetch_wait_max,
+            wait_max: READ_WAIT,
             isolation: self.isolation,
             // The headers are looked at to count what credit pays for.
             access: Access::Inspect,
