@@ -114,6 +114,30 @@ async fn one_subscriber_without_credit_stops_only_itself() {
 }
 
 #[tokio::test]
+async fn a_peer_that_does_not_read_stops_only_itself() {
+    let (server, mut stalled) = server_with(0).await;
+    stalled.send(1, &subscribe(0, u32::MAX, u32::MAX)).await;
+    stalled.answer::<Subscribe>(1).await;
+    let mut healthy = server.greet().await;
+    healthy.send(1, &subscribe(0, u32::MAX, u32::MAX)).await;
+    healthy.answer::<Subscribe>(1).await;
+    // More than the sockets and the connection's share of memory take.
+    let mut sender = server.greet().await;
+    let large = batch(vec![7; 1_000_000]);
+    for number in 0..40 {
+        sender.add(number, &produce(), &large);
+        sender.flush().await;
+        sender.answer::<Produce>(number).await;
+        assert_eq!(healthy.next().await.unwrap().batches.len(), large.len());
+    }
+    // It gets all there is once it reads again.
+    let mut bytes = 0;
+    while bytes < 40 * large.len() {
+        bytes += stalled.next().await.unwrap().batches.len();
+    }
+}
+
+#[tokio::test]
 async fn nothing_is_pushed_after_the_answer_to_an_unsubscribe() {
     let (_server, mut peer) = server_with(1).await;
     peer.send(1, &subscribe(1, 1_000, 1 << 20)).await;
