@@ -68,12 +68,12 @@ impl Sent<'_> {
         let read = door.read(topic, sent.len()).await;
         assert_eq!(read.len(), sent.len(), "{topic}");
         let logs = logs(topic, &read);
-        assert_eq!(logs.len(), PARTITIONS as usize, "{topic}: partitions used");
 
         assert_eq!(multiset(logs.values().flatten()), multiset(sent), "{topic}");
         assert_order_by_partition(topic, &logs, sent);
         assert_order_by_key(topic, &logs, sent);
         if let Some(places) = &self.places {
+            assert_eq!(logs.len(), PARTITIONS as usize, "{topic}: partitions used");
             self.assert_same_bytes(places, &logs);
         }
         if let Some(codecs) = door.codecs(topic).await {

@@ -6,6 +6,7 @@
 mod backend;
 mod check;
 mod client;
+mod command_line;
 mod corpus;
 mod door;
 mod in_process;
