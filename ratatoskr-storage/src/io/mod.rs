@@ -117,6 +117,13 @@ pub trait File: Send + Sync + fmt::Debug {
     /// As `read_exact_at`.
     fn try_read_exact_at(&self, buffer: &mut [u8], position: u64) -> io::Result<bool>;
 
+    /// Where the next bytes at or after `position` lie that may be other than zero; at or beyond the
+    /// file's size if there are none. `position` itself is always a right answer.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn next_data(&self, position: u64) -> io::Result<u64>;
+
     /// Writes all of `parts`, one after the other, from `position` on; the file grows if need be.
     /// After an error any part of it may have been written.
     ///

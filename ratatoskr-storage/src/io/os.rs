@@ -13,7 +13,7 @@ use std::{
 
 use bytes::Bytes;
 use rustix::{
-    fs::FallocateFlags,
+    fs::{FallocateFlags, SeekFrom},
     io::{Errno, retry_on_intr},
 };
 
@@ -118,6 +118,16 @@ impl File for OsFile {
 
     fn try_read_exact_at(&self, buffer: &mut [u8], position: u64) -> io::Result<bool> {
         try_read_exact_at(&self.0, buffer, position)
+    }
+
+    fn next_data(&self, position: u64) -> io::Result<u64> {
+        // What was reserved and never written to is a hole to most file systems. No other call here
+        // depends on where the file's own cursor is.
+        match rustix::fs::seek(&self.0, SeekFrom::Data(position)) {
+            Ok(found) => Ok(found),
+            Err(Errno::NXIO) => Ok(self.size()?.max(position)),
+            Err(_) => Ok(position),
+        }
     }
 
     fn write_all_at(&self, parts: &[&[u8]], position: u64) -> io::Result<()> {

@@ -37,6 +37,20 @@ fn allocating_grows_with_zeros_and_never_shrinks() {
 }
 
 #[test]
+fn what_is_skipped_as_a_hole_is_zero() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = file_in(&dir, "f");
+    file.write_all_at(&[b"abc"], 0).unwrap();
+    file.allocate(1 << 20).unwrap();
+    file.write_all_at(&[b"def"], 600_000).unwrap();
+    assert_eq!(file.next_data(0).unwrap(), 0);
+    let next = file.next_data(10_000).unwrap();
+    assert!((10_000..=600_000).contains(&next), "{next}");
+    assert!(file.next_data(700_000).unwrap() >= 700_000);
+    assert!(file.next_data(2 << 20).unwrap() >= 1 << 20);
+}
+
+#[test]
 fn zeros_stand_in_where_there_is_no_fallocate() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("f");

@@ -124,13 +124,13 @@ impl<'a> LogReader<'a> {
     /// One past the last byte from `position` on that is not zero.
     pub(super) fn end_of_data(&mut self, position: u64) -> io::Result<u64> {
         let mut end = position;
-        let mut at = position;
+        let mut at = self.file.next_data(position)?;
         while at < self.size {
             let piece = self.bytes(at, self.window_bytes)?;
             if let Some(last) = piece.iter().rposition(|&byte| byte != 0) {
                 end = at + last as u64 + 1;
             }
-            at += piece.len() as u64;
+            at = self.file.next_data(at + piece.len() as u64)?;
         }
         Ok(end)
     }

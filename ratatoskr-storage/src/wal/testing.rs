@@ -299,6 +299,10 @@ impl File for TestFile {
         self.inner.try_read_exact_at(buffer, position)
     }
 
+    fn next_data(&self, position: u64) -> io::Result<u64> {
+        self.inner.next_data(position)
+    }
+
     fn write_all_at(&self, parts: &[&[u8]], position: u64) -> io::Result<()> {
         self.inner.write_all_at(parts, position)
     }

@@ -428,6 +428,11 @@ impl File for SimFile {
         self.read(buffer, position, false)
     }
 
+    /// Tells no holes apart, so that readers look at every byte.
+    fn next_data(&self, position: u64) -> io::Result<u64> {
+        Ok(position)
+    }
+
     fn write_all_at(&self, parts: &[&[u8]], position: u64) -> io::Result<()> {
         let fault = self.machine.begin(OperationKind::Write, &self.path)?;
         self.check_writes()?;
