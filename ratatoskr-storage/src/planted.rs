@@ -3,7 +3,7 @@
 //! Without the feature `planted-bugs` nothing of this is compiled in: [`is`] is `false` for good.
 //! With it, a bug is chosen per thread, so tests that run side by side do not meet each other's.
 
-/// A mistake that a write-ahead log can make.
+/// A mistake that a storage can make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bug {
     /// A group is applied and acknowledged without having been synced.
@@ -12,6 +12,20 @@ pub enum Bug {
     SkippedDirectorySync,
     /// Recovery takes a frame that an earlier life of the file left.
     StaleFrameAccepted,
+    /// Recovery skips a frame that is not whole and goes on with what is whole further on.
+    CutAtLastValid,
+    /// Recovery trusts a frame whose batch it has not verified.
+    BatchCrcSkipped,
+    /// A checkpoint says that a partition's files are on disk, and they were not synced.
+    PartitionNotSynced,
+    /// A file is put in place that was not synced.
+    ReplacedUnsynced,
+    /// Files of the log are recycled before the checkpoint that covers them is in place.
+    RecycledTooEarly,
+    /// A log start is moved that is not in the write-ahead log yet.
+    TrimNotLogged,
+    /// Batches are submitted without the partition's lock, and nobody checks that they continue it.
+    SubmittedOutsideLock,
 }
 
 /// Whether `bug` is planted in this thread.

@@ -26,6 +26,7 @@ use ratatoskr_core::{
 use crate::{
     io::{DirEntry, File, FileSystem, LockGuard, OpenMode},
     mmap::LogId,
+    planted::{self, Bug},
 };
 
 /// The newest format of the directory as a whole that this version reads, and the one it writes.
@@ -179,7 +180,9 @@ impl Layout {
             }
             let file = self.fs.open(&temporary, OpenMode::CreateNew)?;
             file.write_all_at(parts, 0)?;
-            file.sync_data()?;
+            if !planted::is(Bug::ReplacedUnsynced) {
+                file.sync_data()?;
+            }
             self.fs.rename(&temporary, path)
         };
         write()

@@ -98,7 +98,7 @@ impl MmapStorage {
     pub async fn open(path: impl AsRef<Path>, options: MmapOptions) -> StorageResult<Self> {
         let path = path.as_ref().to_owned();
         off_the_workers(move || {
-            std::fs::create_dir_all(&path).map_err(|error| {
+            create_with_parents(&path).map_err(|error| {
                 StorageError::io(format_args!("create {}", path.display()), error)
             })?;
             Self::open_on(Arc::new(OsFileSystem), &path, &options)
@@ -196,9 +196,15 @@ impl MmapStorage {
         checkpointer::run(&self.shared)
     }
 
-    /// Commits one group of what was submitted, in this thread: what the threads do otherwise.
-    /// Answers whether there was one. Blocks.
+    /// Commits one group of what was submitted, or writes the checkpoint that it has to wait for, in
+    /// this thread: what the storage's threads do otherwise. Answers whether there was anything to do.
+    /// Blocks.
     pub fn drive(&self) -> bool {
+        if self.shared.wal.is_stalled() {
+            // Where it fails, what waits for it fails too, and says so.
+            let _ = self.checkpoint();
+            return true;
+        }
         self.shared.wal.lead_group()
     }
 
@@ -251,6 +257,20 @@ impl Drop for MmapStorage {
             self.shared.registry.close();
         }
     }
+}
+
+/// Makes a directory and those above it that are missing; their names last on return.
+fn create_with_parents(path: &Path) -> std::io::Result<()> {
+    let missing: Vec<_> = path
+        .ancestors()
+        .take_while(|above| !above.as_os_str().is_empty() && !above.exists())
+        .collect();
+    std::fs::create_dir_all(path)?;
+    for made in missing {
+        let above = made.parent().filter(|above| !above.as_os_str().is_empty());
+        OsFileSystem.sync_dir(above.unwrap_or(Path::new(".")))?;
+    }
+    Ok(())
 }
 
 /// Makes a new data directory: everything in it, then the file that says it is one.

@@ -30,6 +30,7 @@ use super::{
 };
 use crate::{
     mmap::{LogCheckpoint, LogConfig, LogId, PartitionLog},
+    planted::{self, Bug},
     wal::{Command, Frame, FrameKind, ScanRange, scan},
 };
 
@@ -314,6 +315,10 @@ impl Partition for MmapPartition {
         let Some(this) = self.slot.handle_of(self) else {
             return Err(StorageError::Closed);
         };
+        if planted::is(Bug::TrimNotLogged) {
+            this.apply_log_start(to);
+            return Ok(self.bounds());
+        }
         let ticket = self.shared.wal.command(Command {
             kind: FrameKind::LogStartMoved,
             topic: self.topic.id,

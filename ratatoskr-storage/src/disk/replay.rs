@@ -80,6 +80,9 @@ impl Replay {
             return Ok(());
         };
         let base_offset = batch.header().base_offset;
+        if self.open.is_none() {
+            logs.layout.create_topic(self.id.topic)?;
+        }
         let open = self.open(logs, config, base_offset)?;
         replay_batch(&open.log, batch)
     }
@@ -148,21 +151,19 @@ impl Replay {
         log_start: Offset,
     ) -> StorageResult<PartitionLog> {
         let directory = logs.layout.partition(self.id);
-        let raised = |checkpoint: LogCheckpoint| LogCheckpoint {
+        // A log that no checkpoint names was empty as of that checkpoint: whatever it holds by now is
+        // unproven, and begins at offset 0.
+        let checkpoint = self.checkpoint.unwrap_or_default();
+        let checkpoint = LogCheckpoint {
             log_start: checkpoint.log_start.max(log_start),
             ..checkpoint
-        };
-        let checkpoint = match self.checkpoint {
-            Some(checkpoint) => Some(raised(checkpoint)),
-            None if log_start > Offset::ZERO => Some(raised(LogCheckpoint::default())),
-            None => None,
         };
         let (log, recovered) = PartitionLog::open(
             logs.layout.fs.clone(),
             directory.clone(),
             self.id,
             LogConfig::from(config),
-            checkpoint,
+            Some(checkpoint),
             logs.caches.clone(),
         )?;
         for lost in &recovered.quarantined {

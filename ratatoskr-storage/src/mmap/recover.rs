@@ -50,7 +50,7 @@ pub(super) fn recover(
         place,
         config,
         from,
-        durable_end: from.map_or(Offset::ZERO, |from| from.log_end.max(from.log_start)),
+        durable_end: from.map_or(Offset::ZERO, |from| from.log_end),
         end: from.map(|from| from.segment_base),
         scanned: Vec::new(),
         report: Recovered::default(),
@@ -113,7 +113,7 @@ pub(super) struct Recovery<'a> {
     pub(super) place: &'a Place,
     config: &'a LogConfig,
     from: Option<LogCheckpoint>,
-    /// What is bad below it is rot.
+    /// What is bad below it is rot. The log start does not count: it may lie beyond what was ever synced.
     durable_end: Offset,
     /// Where the next segment must begin.
     end: Option<Offset>,
@@ -141,7 +141,10 @@ impl Recovery<'_> {
         }
         for ((&base_offset, index), number) in bases.iter().zip(indexes).zip(0..) {
             if let Some(end) = self.end.filter(|&end| end != base_offset) {
-                if base_offset < end || base_offset > self.durable_end {
+                // Before the log start a segment may be missing because it was retired.
+                let log_start = self.from.map_or(Offset::ZERO, |from| from.log_start);
+                let is_proven = base_offset <= self.durable_end.max(log_start);
+                if base_offset < end || !is_proven {
                     let detail = format!("a segment at {base_offset} where {end} is due");
                     return self.cut(end, detail, None, bases.get(number..));
                 }
