@@ -20,7 +20,7 @@ impl Client {
     /// Creates a topic.
     ///
     /// # Errors
-    /// As [`Broker::create_topic`], and those of the connection.
+    /// As [`Broker::create_topic`](ratatoskr_core::Broker::create_topic), and those of the connection.
     ///
     /// # Cancel safety
     /// Dropping the future may leave the topic created.
@@ -46,7 +46,7 @@ impl Client {
     /// Deletes a topic with all its records.
     ///
     /// # Errors
-    /// As [`Broker::delete_topic`], and those of the connection.
+    /// As [`Broker::delete_topic`](ratatoskr_core::Broker::delete_topic), and those of the connection.
     ///
     /// # Cancel safety
     /// Dropping the future may leave the topic deleted.
@@ -86,7 +86,7 @@ impl Client {
     /// One topic, with what its partitions hold.
     ///
     /// # Errors
-    /// As [`Broker::describe_topic`], and those of the connection.
+    /// As [`Broker::describe_topic`](ratatoskr_core::Broker::describe_topic), and those of the connection.
     ///
     /// # Cancel safety
     /// Dropping the future changes nothing.
@@ -98,7 +98,7 @@ impl Client {
     /// create topics by itself.
     ///
     /// # Errors
-    /// As [`Broker::ensure_topic`], and those of the connection.
+    /// As [`Broker::ensure_topic`](ratatoskr_core::Broker::ensure_topic), and those of the connection.
     ///
     /// # Cancel safety
     /// Dropping the future may leave the topic created.
@@ -128,7 +128,7 @@ impl Client {
     /// Changes a topic's configuration; what is not named stays.
     ///
     /// # Errors
-    /// As [`Broker::alter_topic`], and those of the connection.
+    /// As [`Broker::alter_topic`](ratatoskr_core::Broker::alter_topic), and those of the connection.
     ///
     /// # Cancel safety
     /// Dropping the future may leave the change made.
@@ -153,7 +153,7 @@ impl Client {
     /// Adds partitions until the topic has `total`.
     ///
     /// # Errors
-    /// As [`Broker::add_partitions`], and those of the connection.
+    /// As [`Broker::add_partitions`](ratatoskr_core::Broker::add_partitions), and those of the connection.
     ///
     /// # Cancel safety
     /// Dropping the future may leave the change made.
@@ -178,7 +178,7 @@ impl Client {
     /// Removes the records of a partition before `to`, for good.
     ///
     /// # Errors
-    /// As [`Broker::trim`], and those of the connection.
+    /// As [`Broker::trim`](ratatoskr_core::Broker::trim), and those of the connection.
     ///
     /// # Cancel safety
     /// Dropping the future may leave the records removed.

@@ -26,7 +26,7 @@ impl Client {
     /// The offset that `spec` means now; `None` where no record is of that time or later.
     ///
     /// # Errors
-    /// As [`Broker::offset_at`], and those of the connection.
+    /// As [`Broker::offset_at`](ratatoskr_core::Broker::offset_at), and those of the connection.
     ///
     /// # Cancel safety
     /// Dropping the future changes nothing.
@@ -45,7 +45,7 @@ impl Client {
     /// Where the log of a partition begins and ends.
     ///
     /// # Errors
-    /// As [`Broker::bounds`], and those of the connection.
+    /// As [`Broker::bounds`](ratatoskr_core::Broker::bounds), and those of the connection.
     ///
     /// # Cancel safety
     /// Dropping the future changes nothing.
@@ -90,7 +90,7 @@ impl Client {
     /// after all batches of earlier calls.
     ///
     /// # Errors
-    /// As [`Broker::produce`], and those of the connection, where
+    /// As [`Broker::produce`](ratatoskr_core::Broker::produce), and those of the connection, where
     /// [`Error::outcome`] tells whether the batch may have been appended.
     pub fn produce_batch(
         &self,
@@ -129,7 +129,7 @@ impl Client {
     /// does that.
     ///
     /// # Errors
-    /// As [`Broker::fetch`], and those of the connection.
+    /// As [`Broker::fetch`](ratatoskr_core::Broker::fetch), and those of the connection.
     ///
     /// # Cancel safety
     /// Dropping the future reads nothing.
