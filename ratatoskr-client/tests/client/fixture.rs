@@ -17,6 +17,11 @@ pub(crate) async fn broker() -> Broker {
     broker_with(BrokerConfig::default()).await
 }
 
+pub(crate) async fn broker_on(storage: MemoryStorage) -> Broker {
+    let builder = Broker::builder(Arc::new(storage), Arc::new(SystemClock::new()));
+    builder.open().await.unwrap()
+}
+
 pub(crate) async fn broker_with(config: BrokerConfig) -> Broker {
     let storage = Arc::new(MemoryStorage::new());
     let builder = Broker::builder(storage, Arc::new(SystemClock::new())).config(config);

@@ -3,13 +3,18 @@
 use std::time::Duration;
 
 use ratatoskr_client::{
-    Acks, Client, Compression, Error, Header, OnFull, Outcome, PartitionIndex, Record, Timestamp,
-    bytes::Bytes,
+    Acks, Client, Compression, Error, Header, NewTopic, OnFull, Outcome, PartitionIndex, Record,
+    Timestamp, bytes::Bytes,
 };
-use ratatoskr_core::Error as BrokerError;
+use ratatoskr_core::{
+    Error as BrokerError,
+    storage::{IoKind, StorageError},
+};
+use ratatoskr_storage::MemoryStorage;
 
 use crate::fixture::{
-    Server, broker_with, create, name, next, post, shared_tests, take, text, texts, within,
+    Server, broker_on, broker_with, create, name, next, post, shared_tests, take, text, texts,
+    within,
 };
 
 shared_tests! {
@@ -317,5 +322,29 @@ async fn a_topic_is_created_for_its_first_producer() {
     ] {
         let producer = client.producer(&name(topic)).open().await.unwrap();
         within(producer.send(Record::new("first"))).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_record_whose_time_is_over_fails_with_what_kept_it_out() {
+    let broker = broker_on(MemoryStorage::with_bytes_max(1_000)).await;
+    let server = Server::start(broker.clone()).await;
+    for client in [Client::in_process(broker), server.client().await] {
+        let topic = name("full");
+        let _ = client.create_topic(&topic, NewTopic::default()).await;
+        let builder = client.producer(&topic);
+        let timeout = Duration::from_millis(100);
+        let producer = builder.delivery_timeout(timeout).open().await.unwrap();
+        let sent = within(producer.send(Record::new(vec![0; 2_000]))).await;
+        let error = sent.unwrap_err();
+        assert_eq!(error.outcome(), Outcome::Failed);
+        let full = matches!(
+            &error,
+            Error::Broker(BrokerError::Storage(StorageError::Io {
+                kind: IoKind::Full,
+                ..
+            }))
+        );
+        assert!(full, "{error:?}");
     }
 }

@@ -12,7 +12,12 @@ use crate::{
 #[group(skip)]
 pub(crate) struct Options {
     /// Read settings from this TOML file
-    #[arg(long, value_name = "FILE", env = "RATATOSKR_CONFIG")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "RATATOSKR_CONFIG",
+        hide_env_values = true
+    )]
     config: Option<PathBuf>,
     #[arg(
         long,

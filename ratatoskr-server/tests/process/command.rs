@@ -97,6 +97,11 @@ pub(crate) fn shell(line: &str, directory: &Path) -> Command {
     command
 }
 
+/// Says what is not tested here and why, past the harness, which shows nothing of tests that pass.
+pub(crate) fn skipped(what: &str) {
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {what}");
+}
+
 /// Feeds stdin and collects the rest.
 pub(crate) fn finish(command: &mut Command, stdin: &[u8]) -> Done {
     let mut child = command

@@ -2,6 +2,7 @@
 //! does to it from outside.
 
 mod command;
+mod disk_full;
 mod examples;
 mod failures;
 mod pipes;

@@ -4,7 +4,7 @@
 use std::{fs, net::TcpListener, path::Path};
 
 use crate::{
-    command::{finish, run, shell},
+    command::{finish, run, shell, skipped},
     server::{Server, command},
 };
 
@@ -68,7 +68,7 @@ fn a_directory_that_may_not_be_read_is_named() {
     let data = directory();
     fs::set_permissions(data.path(), fs::Permissions::from_mode(0o000)).expect("it is ours");
     if fs::read_dir(data.path()).is_ok() {
-        eprintln!("SKIPPED: this user may read everything");
+        skipped("a directory that may not be read, since this user may read everything");
         return;
     }
     let (code, log) = refused(&mut command(Some(data.path())));

@@ -55,6 +55,8 @@ struct Sealed {
     cost: usize,
     /// Whether an attempt may have appended it.
     unknown: bool,
+    /// Why it is to be sent again.
+    refused: Option<Error>,
 }
 
 /// A batch that was sent.
@@ -179,6 +181,7 @@ impl Lane {
                     since: open.since,
                     cost: open.cost,
                     unknown: false,
+                    refused: None,
                 });
             }
             // The codec was tried when the producer was opened, so this is for the caller to see.

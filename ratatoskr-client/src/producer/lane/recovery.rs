@@ -33,8 +33,12 @@ impl Lane {
         let mut gap = false;
         // Whether a batch failed that may have been appended.
         let mut lost_track = false;
-        for UnderWay { sealed, answer, .. } in std::mem::take(&mut self.under_way) {
+        for under_way in std::mem::take(&mut self.under_way) {
+            let UnderWay {
+                mut sealed, answer, ..
+            } = under_way;
             let error = answer.unwrap_or(Error::Closed);
+            sealed.refused = Some(error.clone());
             let first = again.is_empty() && !gap;
             let verdict = if lost_track && sealed.unknown {
                 Verdict::Fail(error)
@@ -141,7 +145,9 @@ impl Lane {
                 break;
             };
             expired = true;
-            freed += sealed.fail(unsent.clone());
+            // What kept it from being appended says more than that the time is over.
+            let refused = sealed.refused.clone();
+            freed += sealed.fail(refused.unwrap_or_else(|| unsent.clone()));
         }
         if expired && self.idempotent {
             // What may have been appended beside the batches that failed cannot be told from them.
