@@ -44,7 +44,8 @@ pub struct Submission {
 }
 
 /// Takes batches whose fate is decided. For each submission exactly one of the two is called, in
-/// the order of submission, from whichever thread commits; neither may wait.
+/// the order of submission, from whichever thread commits; neither may wait. Only a batch that its
+/// sink turns away may be failed while those before it are still being written.
 pub trait CommitSink: Send + Sync + fmt::Debug {
     /// Whether batches submitted with this sink may still be committed. The committer asks right
     /// before it writes a batch's frame, after every outcome of earlier batches was handed out; on

@@ -1,11 +1,15 @@
 //! Topics whose records a committer makes durable: seen when committed, told when not.
 
+use std::time::Duration;
+
 use ratatoskr_core::{
     BrokerConfig, Error, Outcome, broker::PendingProduce, commit::CommitError, name::TopicName,
     offset::Offset, producer::Sequence, storage::StorageError,
 };
 
-use crate::support::{Bench, Fault, Operation, P0, batch, batch_of, poll_from, settle, values};
+use crate::support::{
+    Bench, Fault, Operation, P0, batch, batch_of, fetch_from, poll_from, settle, values,
+};
 
 fn send(bench: &Bench, topic: &TopicName, value: &str) -> PendingProduce {
     bench.broker.produce(topic, P0, batch(&[value])).unwrap()
@@ -105,6 +109,32 @@ async fn a_failed_batch_takes_those_behind_it_along_and_leaves_no_gap() {
         outcomes,
         [Ok(()), Err(Outcome::Failed), Err(Outcome::Failed)]
     );
+    assert_eq!(later.wait().await.unwrap().base_offset, Offset::new(1));
+    assert_eq!(bench.values(&topic).await, ["a", "d"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_is_turned_away_before_those_being_written_holds_up_no_restart() {
+    let (bench, committer) = Bench::committing(BrokerConfig::default()).await;
+    let topic = bench.topic("orders", 1).await;
+    let _first = send(&bench, &topic, "a");
+    committer.commit();
+    let (written, behind) = (send(&bench, &topic, "b"), send(&bench, &topic, "c"));
+    // The partition goes down while the committer has taken up the one, and not yet the other.
+    bench
+        .storage
+        .fail(Operation::Read, &topic, P0, Fault::broken());
+    let request = fetch_from(&topic, P0, Offset::ZERO);
+    assert!(bench.fetch_one(&request).await.is_err());
+    committer.turn_away_newest();
+    assert_eq!(behind.wait().await.unwrap_err().outcome(), Outcome::Failed);
+    committer.commit();
+    assert!(written.wait().await.is_err());
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(bench.broker.problems(), [], "it never came back");
+    let later = send(&bench, &topic, "d");
+    settle().await;
+    committer.commit();
     assert_eq!(later.wait().await.unwrap().base_offset, Offset::new(1));
     assert_eq!(bench.values(&topic).await, ["a", "d"]);
 }

@@ -306,12 +306,13 @@ impl PartitionCell {
 }
 
 impl Inner {
-    /// Takes out what is pending of this batch: the committer answers in the order of submission.
+    /// Takes out what is pending of this batch. That is nearly always the first: only a batch that is
+    /// turned away because its sink was closed may be answered before those that are being written.
     fn take_pending(&mut self, batch: &RecordBatch) -> Option<Pending> {
-        let first = self.pending.front()?;
-        (first.base_offset == batch.header().base_offset)
-            .then(|| self.pending.pop_front())
-            .flatten()
+        let base_offset = batch.header().base_offset;
+        let mut pending = self.pending.iter();
+        let at = pending.position(|pending| pending.base_offset == base_offset)?;
+        self.pending.remove(at)
     }
 }
 

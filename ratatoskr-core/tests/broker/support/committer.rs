@@ -49,6 +49,15 @@ impl ManualCommitter {
         }
     }
 
+    /// Fails the newest batch, whose sink turns it away.
+    pub(crate) fn turn_away_newest(&self) {
+        let (submission, answer) = self.queue.lock().pop_back().expect("nothing is queued");
+        assert!(!submission.sink.accepts(), "its sink would take it");
+        let error = CommitError::Failed(StorageError::Closed);
+        submission.sink.fail(submission.batch, &error);
+        let _ = answer.send(Err(error));
+    }
+
     /// Fails the oldest batch.
     pub(crate) fn fail(&self, error: CommitError) {
         let (submission, answer) = self.queue.lock().pop_front().expect("nothing is queued");
