@@ -180,9 +180,12 @@ impl Wal {
             if !matches!(queue.lead, Lead::Stalled) {
                 return;
             }
-            queue.lead = Lead::Free;
+            // Nobody leads until all of them have failed: what is submitted meanwhile on top of them
+            // must not be decided before them.
+            queue.lead = Lead::Held;
             queue.take_all()
         };
+        let _passed_on = PassOn(&self.shared);
         Group::new(waiting).settle(&CommitError::Failed(error.clone()));
     }
 
@@ -203,7 +206,8 @@ impl Wal {
     }
 
     /// Writes what is queued, then takes nothing more: later submissions answer
-    /// [`StorageError::Closed`]. Ends the log's thread.
+    /// [`StorageError::Closed`]. Ends the log's thread. What waits for room stays queued until
+    /// [`release`](Self::release) or [`release_failed`](Self::release_failed); closing again writes it.
     pub(crate) fn close(&self) {
         {
             let mut queue = self.shared.queue.lock();

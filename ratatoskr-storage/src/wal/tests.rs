@@ -3,7 +3,8 @@
 use std::{sync::Arc, sync::atomic::Ordering, time::Duration};
 
 use ratatoskr_core::{
-    commit::{CommitError, Committer, Ticket},
+    batch::RecordBatch,
+    commit::{CommitError, CommitSink, Committer, Submission, Ticket},
     offset::Offset,
     storage::StorageError,
 };
@@ -267,6 +268,58 @@ fn a_checkpoint_that_fails_while_producers_wait_for_it_fails_them_cleanly() {
     }
     fixture.wal.release_failed(&StorageError::Closed);
     assert_eq!(fixture.logs.failures(), [(base - 1, false)]);
+}
+
+/// A sink that submits another batch, and has it led, while its own one is being failed.
+#[derive(Debug)]
+struct Meddler {
+    wal: Wal,
+    behind: parking_lot::Mutex<Option<Submission>>,
+    led: std::sync::atomic::AtomicBool,
+}
+
+impl CommitSink for Meddler {
+    fn accepts(&self) -> bool {
+        true
+    }
+
+    fn apply(&self, _: RecordBatch) -> Result<(), StorageError> {
+        Ok(())
+    }
+
+    fn fail(&self, _: RecordBatch, _: &CommitError) {
+        let behind = self.behind.lock().take().expect("failed once");
+        drop(self.wal.submit(behind).unwrap());
+        self.led.store(self.wal.lead_group(), Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn what_comes_while_a_failed_checkpoint_fails_producers_is_decided_after_them() {
+    let fixture = Fixture::new(SMALL);
+    let value = "x".repeat(60 << 10);
+    let mut base = 0;
+    while !fixture.wal.is_stalled() {
+        let submission = fixture.logs.submission(0, batch(base, &[&value]));
+        drop(fixture.wal.submit(submission).unwrap());
+        fixture.wal.lead_group();
+        base += 1;
+    }
+    let meddler = Arc::new(Meddler {
+        wal: fixture.wal.clone(),
+        behind: parking_lot::Mutex::new(Some(fixture.logs.submission(1, batch(0, &["a"])))),
+        led: false.into(),
+    });
+    let waiting = Submission {
+        sink: meddler.clone(),
+        ..fixture.logs.submission(1, batch(0, &["b"]))
+    };
+    drop(fixture.wal.submit(waiting).unwrap());
+    fixture.wal.release_failed(&StorageError::Closed);
+    assert!(!meddler.led.load(Ordering::SeqCst), "led out of turn");
+    fixture.wal.release(fixture.wal.point()).unwrap();
+    assert!(fixture.wal.lead_group());
+    assert_eq!(fixture.logs.end(1), Offset::new(1));
 }
 
 #[test]
