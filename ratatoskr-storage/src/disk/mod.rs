@@ -27,6 +27,8 @@ mod pending;
 mod recovery;
 mod registry;
 mod replay;
+#[cfg(test)]
+mod tests;
 mod topic;
 
 use std::{fmt, path::Path, sync::Arc, thread::JoinHandle, time::Duration};
@@ -235,6 +237,10 @@ impl MmapStorage {
             Some(error) => Err(error),
             None => self.checkpoint(),
         };
+        // What waited for room has it now, or never will; nothing may be written once the directory
+        // is given back.
+        self.shared.wal.close();
+        self.shared.wal.release_failed(&StorageError::Closed);
         self.shared.registry.close();
         drop(lock);
         written
@@ -254,6 +260,7 @@ impl Drop for MmapStorage {
     fn drop(&mut self) {
         if self.lock.lock().is_some() {
             self.end_threads();
+            self.shared.wal.release_failed(&StorageError::Closed);
             self.shared.registry.close();
         }
     }

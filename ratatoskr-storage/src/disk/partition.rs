@@ -25,7 +25,7 @@ use ratatoskr_core::{
 
 use super::{
     Shared, off_the_workers, outcome_of,
-    registry::{Slot, TopicState},
+    registry::{Slot, SlotState, TopicState},
     replay::{OpenLog, Replay},
 };
 use crate::{
@@ -70,7 +70,7 @@ impl MmapPartition {
         }
         if !state.stale {
             let handle = Self::read(shared, topic, &slot, &[])?;
-            topic.install(&slot, handle.clone())?;
+            topic.install(&slot, &handle)?;
             return Ok(handle);
         }
         // No checkpoint may move on, and no file be recycled, between looking for the frames that the
@@ -89,7 +89,7 @@ impl MmapPartition {
             Ok(())
         })?;
         let handle = Self::read(shared, topic, &slot, &frames)?;
-        topic.install(&slot, handle.clone())?;
+        topic.install(&slot, &handle)?;
         Ok(handle)
     }
 
@@ -103,7 +103,13 @@ impl MmapPartition {
             topic: topic.id,
             partition: slot.index,
         };
-        let mut replay = Replay::new(id, slot.state().checkpoint);
+        let SlotState {
+            checkpoint,
+            log_start,
+            ..
+        } = slot.state();
+        let mut replay = Replay::new(id, checkpoint);
+        replay.expect_log_start(log_start);
         for frame in frames {
             replay.expect(frame);
         }
@@ -193,7 +199,10 @@ impl MmapPartition {
     }
 
     /// Moves the log start, which is durable already.
-    fn apply_log_start(&self, to: Offset) {
+    pub(super) fn apply_log_start(&self, to: Offset) {
+        if to <= self.log.bounds().log_start {
+            return;
+        }
         let moved = self
             .enter()
             .and_then(|writing| writing.done(self.log.set_log_start(to)));
@@ -312,13 +321,11 @@ impl Partition for MmapPartition {
         if to <= bounds.log_start {
             return Ok(bounds);
         }
-        let Some(this) = self.slot.handle_of(self) else {
-            return Err(StorageError::Closed);
-        };
         if planted::is(Bug::TrimNotLogged) {
-            this.apply_log_start(to);
+            self.apply_log_start(to);
             return Ok(self.bounds());
         }
+        let slot = self.slot.clone();
         let ticket = self.shared.wal.command(Command {
             kind: FrameKind::LogStartMoved,
             topic: self.topic.id,
@@ -327,7 +334,7 @@ impl Partition for MmapPartition {
             payload: Bytes::new(),
             decided: Box::new(move |outcome| {
                 if outcome.is_ok() {
-                    this.apply_log_start(to);
+                    slot.move_log_start(to);
                 }
             }),
         })?;

@@ -7,10 +7,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
 };
 
 use parking_lot::{Condvar, Mutex, RwLock};
@@ -51,8 +48,9 @@ pub(super) struct TopicState {
     pub(super) name: TopicName,
     current: RwLock<Current>,
     slots: Mutex<BTreeMap<PartitionIndex, Arc<Slot>>>,
-    /// Whether the topic's directory was made and may not last yet.
-    unsynced: AtomicBool,
+    /// Whether the topic's directory was made and may not last yet. Held while it is synced, so that
+    /// nobody takes it for lasting before that is done.
+    unsynced: Mutex<bool>,
 }
 
 #[derive(Debug)]
@@ -79,6 +77,8 @@ pub(super) struct SlotState {
     pub(super) checkpoint: Option<LogCheckpoint>,
     /// Whether the log may lack frames from the checkpoint's point on.
     pub(super) stale: bool,
+    /// The greatest log start that was made durable since the storage was opened.
+    pub(super) log_start: Offset,
 }
 
 impl Slot {
@@ -86,10 +86,28 @@ impl Slot {
         self.state.lock().clone()
     }
 
-    fn install(&self, handle: Arc<MmapPartition>) {
-        let mut state = self.state.lock();
-        state.handle = Some(handle);
-        state.stale = false;
+    fn install(&self, handle: &Arc<MmapPartition>) {
+        let log_start = {
+            let mut state = self.state.lock();
+            state.handle = Some(handle.clone());
+            state.stale = false;
+            state.log_start
+        };
+        // It may have been moved after the handle's log was read.
+        handle.apply_log_start(log_start);
+    }
+
+    /// Moves the log start, which is durable already, in whichever handle there is: the one that
+    /// asked may have failed meanwhile, and another one taken its place.
+    pub(super) fn move_log_start(&self, to: Offset) {
+        let handle = {
+            let mut state = self.state.lock();
+            state.log_start = state.log_start.max(to);
+            state.handle.clone()
+        };
+        if let Some(handle) = handle {
+            handle.apply_log_start(to);
+        }
     }
 
     pub(super) fn set_checkpoint(&self, checkpoint: LogCheckpoint) {
@@ -133,27 +151,26 @@ impl TopicState {
                 end: None,
             }),
             slots: Mutex::default(),
-            unsynced: AtomicBool::new(false),
+            unsynced: Mutex::new(false),
         }
     }
 
     /// Makes the topic's directory, before a partition's log makes its own in it.
     pub(super) fn prepare_directory(&self, layout: &Layout) -> StorageResult<()> {
+        let mut unsynced = self.unsynced.lock();
         layout.create_topic(self.id)?;
-        self.unsynced.store(true, Ordering::Release);
+        *unsynced = true;
         Ok(())
     }
 
     /// Makes the topic's directory last. Its partitions' logs see to their own.
     pub(super) fn sync_directory(&self, layout: &Layout) -> StorageResult<()> {
-        if !self.unsynced.swap(false, Ordering::AcqRel) {
-            return Ok(());
+        let mut unsynced = self.unsynced.lock();
+        if *unsynced {
+            layout.sync_dir(&layout.topics())?;
+            *unsynced = false;
         }
-        let synced = layout.sync_dir(&layout.topics());
-        if synced.is_err() {
-            self.unsynced.store(true, Ordering::Release);
-        }
-        synced
+        Ok(())
     }
 
     pub(super) fn config(&self) -> TopicConfig {
@@ -209,7 +226,7 @@ impl TopicState {
     ///
     /// # Errors
     /// [`StorageError::UnknownTopic`] where the topic was deleted meanwhile.
-    pub(super) fn install(&self, slot: &Slot, handle: Arc<MmapPartition>) -> StorageResult<()> {
+    pub(super) fn install(&self, slot: &Slot, handle: &Arc<MmapPartition>) -> StorageResult<()> {
         let current = self.current.read();
         if let Some(end) = &current.end {
             return Err(end.clone());

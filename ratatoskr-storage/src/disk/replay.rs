@@ -61,8 +61,13 @@ impl Replay {
     /// Takes note of a frame that will be applied.
     pub(super) fn expect(&mut self, frame: &Frame) {
         if frame.header.kind == FrameKind::LogStartMoved {
-            self.log_start = self.log_start.max(frame.header.base_offset);
+            self.expect_log_start(frame.header.base_offset);
         }
+    }
+
+    /// Takes note of where the log is to start at least.
+    pub(super) fn expect_log_start(&mut self, to: Offset) {
+        self.log_start = self.log_start.max(to);
     }
 
     /// Applies one frame; all of them have been expected, and they come in the order of the log.

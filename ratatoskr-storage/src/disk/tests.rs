@@ -1,0 +1,181 @@
+//! What happens at the edges: a storage that is closed while producers wait for room, a handle that
+//! fails while a change of its log is on its way.
+
+use std::{future::poll_fn, path::Path, pin::pin, sync::Arc, task::Poll};
+
+use parking_lot::Mutex;
+use ratatoskr_core::{
+    batch::{BatchBuilder, RecordBatch},
+    commit::{CommitError, CommitSink, Submission, Ticket},
+    config::{Compression, Durability, TopicConfig},
+    name::{TopicId, TopicName},
+    offset::{LeaderEpoch, Offset, PartitionIndex},
+    record::Record,
+    storage::{Partition, Storage, StorageError, StorageResult, Topic, TopicDescriptor},
+    time::Timestamp,
+};
+
+use super::{MmapOptions, MmapStorage};
+use crate::{io::OsFileSystem, wal::WalOptions};
+
+const P0: PartitionIndex = PartitionIndex::new(0);
+
+fn open(path: &Path) -> Arc<MmapStorage> {
+    let options = MmapOptions {
+        wal: WalOptions {
+            file_bytes: 64 << 10,
+            first_file_bytes: 64 << 10,
+            wal_bytes_max: 128 << 10,
+            ..WalOptions::default()
+        },
+        threads: false,
+        ..MmapOptions::default()
+    };
+    let storage = MmapStorage::open_on(Arc::new(OsFileSystem), path, &options);
+    Arc::new(storage.unwrap())
+}
+
+/// Polls once, then commits what is queued until the future is done.
+async fn driven<T>(storage: &MmapStorage, future: impl Future<Output = T>) -> T {
+    let mut future = pin!(future);
+    poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Pending => {
+            storage.drive();
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        }
+        ready @ Poll::Ready(_) => ready,
+    })
+    .await
+}
+
+async fn topic(storage: &MmapStorage) -> Arc<dyn Topic> {
+    let topic = TopicDescriptor {
+        id: TopicId::from_bytes(*b"topic of a test.").unwrap(),
+        name: TopicName::parse("orders").unwrap(),
+        partitions: 1,
+        config: TopicConfig::new(Durability::Fsync),
+    };
+    driven(storage, storage.create_topic(&topic)).await.unwrap()
+}
+
+fn batch(base: u64, value: &str) -> RecordBatch {
+    let mut builder = BatchBuilder::new(Compression::None);
+    let record = Record::new(value.as_bytes().to_vec());
+    builder.push(&record, Timestamp::new(1_000)).unwrap();
+    let mut batch = builder.build().unwrap();
+    batch.assign(Offset::new(base), LeaderEpoch::new(0));
+    batch
+}
+
+/// Appends to the partition, as the engine does, and keeps what failed.
+#[derive(Debug)]
+struct Sink {
+    log: Arc<dyn Partition>,
+    failed: Mutex<Vec<CommitError>>,
+}
+
+impl CommitSink for Sink {
+    fn accepts(&self) -> bool {
+        true
+    }
+
+    fn apply(&self, batch: RecordBatch) -> StorageResult<()> {
+        self.log.append(&[batch]).map(drop)
+    }
+
+    fn fail(&self, _: RecordBatch, error: &CommitError) {
+        self.failed.lock().push(error.clone());
+    }
+}
+
+fn submit(storage: &MmapStorage, topic: TopicId, sink: &Arc<Sink>, batch: RecordBatch) -> Ticket {
+    let submission = Submission {
+        topic,
+        partition: P0,
+        batch,
+        append_time: Timestamp::new(1_000),
+        sink: sink.clone(),
+    };
+    storage.committer().submit(submission).unwrap()
+}
+
+fn sink(topic: &dyn Topic) -> Arc<Sink> {
+    Arc::new(Sink {
+        log: topic.partition(P0).unwrap(),
+        failed: Mutex::default(),
+    })
+}
+
+/// Fills the write-ahead log until producers wait for room; answers the ticket that waits.
+fn fill(storage: &MmapStorage, topic: &dyn Topic, sink: &Arc<Sink>) -> (u64, Ticket) {
+    let value = "x".repeat(40 << 10);
+    let mut base = 0;
+    loop {
+        let ticket = submit(storage, topic.id(), sink, batch(base, &value));
+        storage.shared.wal.lead_group();
+        if storage.shared.wal.is_stalled() {
+            return (base, ticket);
+        }
+        base += 1;
+    }
+}
+
+#[tokio::test]
+async fn closing_commits_what_waits_for_room() {
+    let directory = tempfile::tempdir().unwrap();
+    let storage = open(directory.path());
+    let topic = topic(&storage).await;
+    let sink = sink(&*topic);
+    let (base, waiting) = fill(&storage, &*topic, &sink);
+    storage.close_blocking().unwrap();
+    waiting.wait().await.unwrap();
+    drop((sink, storage));
+    let storage = open(directory.path());
+    let log = storage.open_topic(topic.id()).await.unwrap();
+    let bounds = log.partition(P0).unwrap().bounds();
+    assert_eq!(bounds.log_end, Offset::new(base + 1));
+}
+
+#[tokio::test]
+async fn what_waits_for_room_when_the_storage_is_dropped_fails_cleanly() {
+    let directory = tempfile::tempdir().unwrap();
+    let storage = open(directory.path());
+    let topic = topic(&storage).await;
+    let sink = sink(&*topic);
+    let (_, waiting) = fill(&storage, &*topic, &sink);
+    drop(storage);
+    let outcome = waiting.wait().await;
+    assert!(matches!(
+        outcome,
+        Err(CommitError::Failed(StorageError::Closed))
+    ));
+    assert_eq!(sink.failed.lock().len(), 1);
+}
+
+#[tokio::test]
+async fn a_log_start_lasts_though_the_handle_that_asked_for_it_has_failed() {
+    let directory = tempfile::tempdir().unwrap();
+    let storage = open(directory.path());
+    let topic = topic(&storage).await;
+    let sink = sink(&*topic);
+    for base in 0..4 {
+        let ticket = submit(&storage, topic.id(), &sink, batch(base, "a"));
+        driven(&storage, ticket.wait()).await.unwrap();
+    }
+    let old = storage.shared.registry.topic(topic.id()).unwrap();
+    let old = old.slot(P0).unwrap().state().handle.unwrap();
+    let mut moving = pin!(old.advance_log_start(Offset::new(3)));
+    // The frame is queued, then the handle fails and another one takes its place.
+    assert!(poll_fn(|cx| Poll::Ready(moving.as_mut().poll(cx).is_pending())).await);
+    old.fail(StorageError::Closed);
+    let new = topic.partition(P0).unwrap();
+    assert_eq!(new.bounds().log_start, Offset::ZERO);
+    driven(&storage, moving).await.unwrap();
+    assert_eq!(new.bounds().log_start, Offset::new(3));
+    storage.close_blocking().unwrap();
+    let storage = open(directory.path());
+    let log = storage.open_topic(topic.id()).await.unwrap();
+    let bounds = log.partition(P0).unwrap().bounds();
+    assert_eq!(bounds.log_start, Offset::new(3));
+}
