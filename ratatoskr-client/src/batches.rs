@@ -18,7 +18,7 @@ use ratatoskr_core::{
 use crate::{
     Error,
     client::{Client, Transport},
-    remote::{Remote, Repeat, Sent},
+    remote::{Remote, Repeat, Sent, Taken},
 };
 
 /// Batches and offsets, for those who build something of their own.
@@ -110,18 +110,23 @@ impl Client {
         }
     }
 
+    /// As [`produce_batch`](Self::produce_batch), without an acknowledgement. What it returns waits
+    /// until the server has taken the batch.
     pub(crate) fn produce_unacknowledged(
         &self,
         topic: &TopicName,
         partition: PartitionIndex,
         batch: RecordBatch,
-    ) -> Result<(), Error> {
+    ) -> Result<Option<Taken>, Error> {
         match &self.transport {
             Transport::InProcess(broker) => {
                 let _ = broker.produce(topic, partition, batch)?;
-                Ok(())
+                Ok(None)
             }
-            Transport::Remote(remote) => remote.produce_unacknowledged(topic, partition, &batch),
+            Transport::Remote(remote) => {
+                let taken = remote.produce_unacknowledged(topic, partition, &batch);
+                taken.map(Some)
+            }
         }
     }
 

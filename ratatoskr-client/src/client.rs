@@ -87,4 +87,9 @@ impl Client {
     pub fn consumer(&self, topic: &TopicName) -> ConsumerBuilder {
         ConsumerBuilder::new(self.clone(), topic.clone())
     }
+
+    /// Whether a broker that shuts down may be there again later: one in this process will not.
+    pub(crate) const fn broker_comes_back(&self) -> bool {
+        matches!(self.transport, Transport::Remote(_))
+    }
 }

@@ -95,6 +95,14 @@ impl Error {
         }
     }
 
+    /// The same of a request that may have been carried out before this came.
+    pub(crate) fn perhaps_carried_out(mut self) -> Self {
+        if let Self::ConnectionLost { outcome, .. } = &mut self {
+            *outcome = Outcome::Unknown;
+        }
+        self
+    }
+
     /// What is known of the request, or the send, that this error answers.
     pub const fn outcome(&self) -> Outcome {
         match self {

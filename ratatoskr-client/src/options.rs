@@ -2,6 +2,11 @@
 
 use std::time::Duration;
 
+/// Longest time that a producer or consumer waits for anything: it can be added to any moment.
+pub(crate) const FOREVER: Duration = Duration::from_hours(24 * 365);
+/// How often a topic is asked for partitions that were added.
+pub(crate) const PARTITIONS_REFRESH: Duration = Duration::from_secs(30);
+
 /// Settings of a client's connection; [`ConnectOptions::default`] has the documented defaults.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectOptions {

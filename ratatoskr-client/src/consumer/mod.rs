@@ -7,6 +7,7 @@ use std::{
     future::poll_fn,
     pin::Pin,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use futures_core::Stream;
@@ -21,6 +22,7 @@ use ratatoskr_core::{
 use crate::{
     Error,
     client::{Client, Transport},
+    options::{FOREVER, PARTITIONS_REFRESH},
 };
 use remote::RemoteReader;
 
@@ -46,6 +48,7 @@ struct ConsumerOptions {
     isolation: IsolationLevel,
     buffer_records: u32,
     buffer_bytes: u32,
+    partitions_refresh: Duration,
 }
 
 impl ConsumerBuilder {
@@ -59,6 +62,7 @@ impl ConsumerBuilder {
                 isolation: IsolationLevel::ReadUncommitted,
                 buffer_records: BUFFER_RECORDS_DEFAULT,
                 buffer_bytes: BUFFER_BYTES_DEFAULT,
+                partitions_refresh: PARTITIONS_REFRESH,
             },
         }
     }
@@ -86,6 +90,13 @@ impl ConsumerBuilder {
     pub fn buffer(mut self, records: u32, bytes: u32) -> Self {
         self.options.buffer_records = records.max(1);
         self.options.buffer_bytes = bytes.max(1);
+        self
+    }
+
+    /// How often a server is asked for partitions that were added, where all are read; every 30 s
+    /// unless told otherwise. In process they are there at once.
+    pub fn partitions_refresh(mut self, every: Duration) -> Self {
+        self.options.partitions_refresh = every.min(FOREVER);
         self
     }
 

@@ -34,8 +34,6 @@ use crate::{
 const RETRY_MIN: Duration = Duration::from_millis(50);
 /// Longest such wait.
 const RETRY_MAX: Duration = Duration::from_secs(5);
-/// How often the topic is asked for partitions that were added.
-const PARTITIONS_REFRESH: Duration = Duration::from_secs(30);
 
 /// Reads records of one topic from a server.
 #[derive(Debug)]
@@ -96,12 +94,12 @@ impl RemoteReader {
         let mut reader = Self {
             client,
             topic,
+            refresh_at: Instant::now() + options.partitions_refresh,
             options,
             next: BTreeMap::new(),
             subscription: None,
             resume_at: None,
             failures: 0,
-            refresh_at: Instant::now() + PARTITIONS_REFRESH,
             received: VecDeque::new(),
             reading: None,
             taken: Window::default(),
@@ -266,7 +264,7 @@ impl RemoteReader {
 
     /// Looks for partitions that were added; they are read from their first record.
     async fn refresh(&mut self) -> Result<(), Error> {
-        self.refresh_at = Instant::now() + PARTITIONS_REFRESH;
+        self.refresh_at = Instant::now() + self.options.partitions_refresh;
         match self.partitions().await {
             Ok(partitions) => {
                 for partition in partitions {

@@ -9,7 +9,7 @@ use ratatoskr_core::{
 };
 use tokio::time::Instant;
 
-use super::{Inner, Started};
+use super::{Inner, Pending, Started};
 use crate::Error;
 
 /// Wait before an identity is asked for again.
@@ -22,6 +22,12 @@ enum Heard {
         id: u64,
         answer: Result<Produced, Error>,
     },
+    Taken {
+        partition: PartitionIndex,
+        id: u64,
+        outcome: Result<(), Error>,
+    },
+    Partitions(Result<(), Error>),
     Identity(Result<ProducerIdentity, Error>),
 }
 
@@ -31,6 +37,8 @@ type Waiting = FuturesUnordered<BoxFuture<'static, Heard>>;
 pub(super) async fn drive(inner: Arc<Inner>) {
     let mut waiting: Waiting = FuturesUnordered::new();
     let mut asking = false;
+    let mut refreshing = false;
+    let mut refresh_at = Instant::now() + inner.options.partitions_refresh;
     loop {
         let turn = inner.turn();
         waiting.extend(turn.started.into_iter().map(wait_for));
@@ -45,13 +53,30 @@ pub(super) async fn drive(inner: Arc<Inner>) {
                 Heard::Identity(identity)
             }));
         }
-        if turn.finished && waiting.is_empty() {
+        if turn.finished {
             return;
         }
-        let wake_at = turn.wake_at;
+        if !refreshing && refresh_at <= Instant::now() {
+            refreshing = true;
+            let inner = Arc::clone(&inner);
+            waiting.push(Box::pin(
+                async move { Heard::Partitions(inner.refresh().await) },
+            ));
+        }
+        let refresh = (!refreshing).then_some(refresh_at);
+        let wake_at = turn.wake_at.into_iter().chain(refresh).min();
         tokio::select! {
             Some(heard) = waiting.next() => match heard {
                 Heard::Answer { partition, id, answer } => inner.answered(partition, id, answer),
+                Heard::Taken { partition, id, outcome } => inner.taken(partition, id, outcome),
+                Heard::Partitions(refreshed) => {
+                    refreshing = false;
+                    refresh_at = Instant::now() + inner.options.partitions_refresh;
+                    if let Err(error) = refreshed {
+                        // The next batch tells whether anything is wrong.
+                        tracing::debug!(%error, topic = %inner.topic, "cannot look for partitions");
+                    }
+                }
                 Heard::Identity(identity) => {
                     asking = false;
                     inner.take_identity(&identity);
@@ -75,10 +100,17 @@ fn wait_for(started: Started) -> BoxFuture<'static, Heard> {
         pending,
     } = started;
     Box::pin(async move {
-        Heard::Answer {
-            partition,
-            id,
-            answer: pending.wait().await,
+        match pending {
+            Pending::Acknowledgement(pending) => Heard::Answer {
+                partition,
+                id,
+                answer: pending.wait().await,
+            },
+            Pending::Taken(taken) => Heard::Taken {
+                partition,
+                id,
+                outcome: taken.wait().await,
+            },
         }
     })
 }
@@ -129,6 +161,14 @@ impl Inner {
             if freed > 0 {
                 self.room.add_permits(freed);
             }
+        }
+        self.pump(&mut state, partition);
+    }
+
+    fn taken(&self, partition: PartitionIndex, id: u64, outcome: Result<(), Error>) {
+        let mut state = self.state.lock();
+        if let Some(lane) = state.lanes.get_mut(&partition) {
+            self.room.add_permits(lane.gone(id, outcome));
         }
         self.pump(&mut state, partition);
     }

@@ -15,14 +15,23 @@ mod options;
 use std::{
     collections::BTreeMap,
     future::poll_fn,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     time::{SystemTime, UNIX_EPOCH},
 };
 
 use parking_lot::Mutex;
 use ratatoskr_core::{
-    Error as BrokerError, batch::BatchBuilder, broker::ProducerIdentity, name::TopicName,
-    offset::PartitionIndex, record::Record, routing::Router, time::Timestamp,
+    Error as BrokerError,
+    batch::BatchBuilder,
+    broker::{ProducerIdentity, TopicDescription},
+    name::TopicName,
+    offset::PartitionIndex,
+    record::Record,
+    routing::Router,
+    time::Timestamp,
 };
 use tokio::{
     sync::{Notify, Semaphore, SemaphorePermit, TryAcquireError},
@@ -32,7 +41,7 @@ use tokio::{
 pub use delivery::{Delivery, RecordMetadata};
 pub use options::{Acks, OnFull, ProducerBuilder};
 
-use crate::{Error, batches::PendingBatch, client::Client};
+use crate::{Error, batches::PendingBatch, client::Client, remote::Taken};
 use lane::Lane;
 use options::ProducerOptions;
 
@@ -56,7 +65,8 @@ struct Handle {
 struct Inner {
     client: Client,
     topic: TopicName,
-    partitions: u32,
+    /// How many partitions the topic has, as far as known.
+    partitions: AtomicU32,
     options: ProducerOptions,
     identity: Option<ProducerIdentity>,
     router: Router,
@@ -80,7 +90,14 @@ struct State {
 struct Started {
     partition: PartitionIndex,
     id: u64,
-    pending: PendingBatch,
+    pending: Pending,
+}
+
+/// What a batch that was sent is waited for with.
+#[derive(Debug)]
+enum Pending {
+    Acknowledgement(PendingBatch),
+    Taken(Taken),
 }
 
 impl Producer {
@@ -90,7 +107,7 @@ impl Producer {
         mut options: ProducerOptions,
     ) -> Result<Self, Error> {
         let description = client.ensure_topic(&topic).await?;
-        let config = description.config;
+        let config = &description.config;
         options.batch_bytes = options.batch_bytes.min(config.batch_bytes_max as usize);
         let compression = *options.compression.get_or_insert(config.compression);
         // A codec that is not built is found here, not with the first record.
@@ -104,7 +121,7 @@ impl Producer {
             None
         };
         let inner = Arc::new(Inner {
-            partitions: u32::try_from(description.partitions.len()).unwrap_or(u32::MAX),
+            partitions: AtomicU32::new(count(&description)),
             room: Semaphore::new(options.buffer_bytes),
             router: Router::new(fastrand::u32(..)),
             client,
@@ -144,7 +161,8 @@ impl Producer {
     pub async fn enqueue(&self, record: Record) -> Result<Delivery, Error> {
         let inner = &self.handle.inner;
         let cost = inner.admit(&record).await?;
-        let partition = inner.router.route(record.key.as_deref(), inner.partitions);
+        let key = record.key.as_deref();
+        let partition = inner.router.route(key, self.partitions());
         inner.accept(partition, &record, cost)
     }
 
@@ -162,7 +180,10 @@ impl Producer {
         record: Record,
     ) -> Result<Delivery, Error> {
         let inner = &self.handle.inner;
-        if partition.get() >= inner.partitions {
+        if partition.get() >= self.partitions() {
+            inner.refresh().await?;
+        }
+        if partition.get() >= self.partitions() {
             return Err(Error::Broker(BrokerError::UnknownPartition {
                 topic: inner.topic.clone(),
                 partition,
@@ -172,9 +193,10 @@ impl Producer {
         inner.accept(partition, &record, cost)
     }
 
-    /// How many partitions the topic had when the producer was opened.
+    /// How many partitions the topic has, as far as the producer knows; see
+    /// [`partitions_refresh`](ProducerBuilder::partitions_refresh).
     pub fn partitions(&self) -> u32 {
-        self.handle.inner.partitions
+        self.handle.inner.partitions.load(Ordering::Relaxed)
     }
 
     /// Sends what is gathered without further lingering, and waits until every record accepted
@@ -230,14 +252,18 @@ impl Inner {
             return Err(too_large());
         }
         let full = Error::BufferFull { bytes_max };
-        let permit = match self.options.on_full {
-            OnFull::Fail => {
-                let acquired = self.room.try_acquire_many(permits);
-                acquired.map_err(|error| match error {
-                    TryAcquireError::Closed => Error::Closed,
-                    TryAcquireError::NoPermits => full,
-                })?
+        match self.room.try_acquire_many(permits) {
+            Ok(permit) => {
+                permit.forget();
+                return Ok(cost);
             }
+            Err(TryAcquireError::Closed) => return Err(Error::Closed),
+            Err(TryAcquireError::NoPermits) => {}
+        }
+        // Room comes only from what is sent, so nothing lingers any more.
+        self.hurry();
+        let permit = match self.options.on_full {
+            OnFull::Fail => return Err(full),
             OnFull::Wait => self.acquire(permits).await?,
             OnFull::WaitFor(wait) => tokio::time::timeout(wait, self.acquire(permits))
                 .await
@@ -268,9 +294,8 @@ impl Inner {
         }
         let batch_bytes = self.options.batch_bytes;
         let lane = state.lanes.entry(partition).or_insert_with(|| {
-            let compression = self.options.compression.unwrap_or_default();
-            let timeout = self.options.delivery_timeout;
-            Lane::new(partition, compression, self.identity, timeout)
+            let comes_back = self.client.broker_comes_back();
+            Lane::new(partition, self.identity, &self.options, comes_back)
         });
         let pushed = lane.push(record, cost, batch_bytes, now);
         let delivery = match pushed {
@@ -311,7 +336,15 @@ impl Inner {
                 let sent = self
                     .client
                     .produce_unacknowledged(&self.topic, partition, batch);
-                freed += lane.gone(id, sent);
+                match sent {
+                    Ok(Some(taken)) => started.push(Started {
+                        partition,
+                        id,
+                        pending: Pending::Taken(taken),
+                    }),
+                    Ok(None) => freed += lane.gone(id, Ok(())),
+                    Err(error) => freed += lane.gone(id, Err(error)),
+                }
                 continue;
             }
             match self.client.produce_batch(&self.topic, partition, &batch) {
@@ -320,7 +353,7 @@ impl Inner {
                     None => started.push(Started {
                         partition,
                         id,
-                        pending,
+                        pending: Pending::Acknowledgement(pending),
                     }),
                 },
                 Err(error) => freed += lane.answered(id, Err(error), now),
@@ -348,11 +381,25 @@ impl Inner {
         outcomes
     }
 
+    /// Looks for partitions that were added.
+    async fn refresh(&self) -> Result<(), Error> {
+        let topic = self.client.describe_topic(&self.topic).await?;
+        // A topic never has fewer than before; one that was made anew may.
+        self.partitions.store(count(&topic), Ordering::Relaxed);
+        Ok(())
+    }
+
     fn close(&self) {
         self.state.lock().closed = true;
         self.room.close();
         self.wake.notify_one();
     }
+}
+
+fn count(topic: &TopicDescription) -> u32 {
+    u32::try_from(topic.partitions.len())
+        .unwrap_or(u32::MAX)
+        .max(1)
 }
 
 /// The machine's time.

@@ -5,12 +5,16 @@ use std::time::Duration;
 use ratatoskr_core::{batch::HEADER_BYTES, config::Compression, limits, name::TopicName};
 
 use super::Producer;
-use crate::{Error, client::Client};
+use crate::{
+    Error,
+    client::Client,
+    options::{FOREVER, PARTITIONS_REFRESH},
+};
 
 /// When a record counts as sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Acks {
-    /// When it is on its way: neither success nor failure is told.
+    /// When the server has taken it: neither success nor failure is told.
     None,
     /// When its leader holds it at the topic's durability. On a single node the same as `All`.
     One,
@@ -51,6 +55,21 @@ pub(super) struct ProducerOptions {
     pub(super) idempotent: bool,
     pub(super) acks: Acks,
     pub(super) delivery_timeout: Duration,
+    pub(super) partitions_refresh: Duration,
+}
+
+impl ProducerOptions {
+    pub(super) const DEFAULT: Self = Self {
+        linger: Duration::ZERO,
+        batch_bytes: 256 << 10,
+        buffer_bytes: 32 << 20,
+        on_full: OnFull::Wait,
+        compression: None,
+        idempotent: true,
+        acks: Acks::All,
+        delivery_timeout: Duration::from_mins(2),
+        partitions_refresh: PARTITIONS_REFRESH,
+    };
 }
 
 impl ProducerBuilder {
@@ -58,23 +77,14 @@ impl ProducerBuilder {
         Self {
             client,
             topic,
-            options: ProducerOptions {
-                linger: Duration::ZERO,
-                batch_bytes: 256 << 10,
-                buffer_bytes: 32 << 20,
-                on_full: OnFull::Wait,
-                compression: None,
-                idempotent: true,
-                acks: Acks::All,
-                delivery_timeout: Duration::from_mins(2),
-            },
+            options: ProducerOptions::DEFAULT,
         }
     }
 
     /// How long a batch waits for more records. Zero (unless told otherwise) sends at once whatever
     /// there is; records that come while earlier batches are on their way still travel together.
-    pub const fn linger(mut self, linger: Duration) -> Self {
-        self.options.linger = linger;
+    pub fn linger(mut self, linger: Duration) -> Self {
+        self.options.linger = linger.min(FOREVER);
         self
     }
 
@@ -119,8 +129,15 @@ impl ProducerBuilder {
     }
 
     /// How long a record may take in all, retries included; two minutes unless told otherwise.
-    pub const fn delivery_timeout(mut self, timeout: Duration) -> Self {
-        self.options.delivery_timeout = timeout;
+    pub fn delivery_timeout(mut self, timeout: Duration) -> Self {
+        self.options.delivery_timeout = timeout.min(FOREVER);
+        self
+    }
+
+    /// How often the topic is asked for partitions that were added; every 30 s unless told
+    /// otherwise. Keys may go to other partitions from then on.
+    pub fn partitions_refresh(mut self, every: Duration) -> Self {
+        self.options.partitions_refresh = every.min(FOREVER);
         self
     }
 

@@ -12,7 +12,7 @@ use tokio::{
 };
 
 pub(crate) use link::{Link, Pushed};
-pub(crate) use requests::{RemoteSubscription, Repeat, Sent};
+pub(crate) use requests::{RemoteSubscription, Repeat, Sent, Taken};
 
 use crate::{
     Error,

@@ -31,6 +31,20 @@ pub(crate) enum Repeat {
 #[derive(Debug)]
 pub(crate) struct Sent(oneshot::Receiver<Answer>);
 
+/// A batch without acknowledgement on its way to a server.
+#[derive(Debug)]
+pub(crate) struct Taken(oneshot::Receiver<Answer>);
+
+impl Taken {
+    /// Waits until the server has taken it.
+    ///
+    /// # Errors
+    /// How the connection was lost.
+    pub(crate) async fn wait(self) -> Result<(), Error> {
+        self.0.await.map_err(|_| Error::Closed)?.map(drop)
+    }
+}
+
 impl Remote {
     /// Asks, waiting for a connection if there is none, and again where `repeat` allows.
     ///
@@ -114,22 +128,27 @@ impl Remote {
         self.link()?.request(&produce, Some(batch)).map(Sent)
     }
 
-    /// The same without an acknowledgement.
+    /// The same without an acknowledgement; what it returns waits until the server has taken the
+    /// batch, so that there is a bound to what is written and not yet taken.
     ///
     /// # Errors
-    /// Nothing was sent.
+    /// As [`Error::outcome`] tells.
     pub(crate) fn produce_unacknowledged(
         &self,
         topic: &TopicName,
         partition: PartitionIndex,
         batch: &RecordBatch,
-    ) -> Result<(), Error> {
+    ) -> Result<Taken, Error> {
         let produce = wire::Produce {
             topic: topic.clone(),
             partition,
             acknowledge: false,
         };
-        self.link()?.tell(None, &produce, Some(batch))
+        let link = self.link()?;
+        link.tell(None, &produce, Some(batch))?;
+        // Frames are taken in their order, so the answer to this tells that the batch was.
+        let taken = link.request(&wire::Ping {}, None);
+        taken.map(Taken).map_err(Error::perhaps_carried_out)
     }
 
     /// Begins a subscription on whatever connection there is; what is pushed comes through the

@@ -20,6 +20,7 @@ shared_tests! {
     a_deleted_topic_ends_the_stream,
     a_dropped_wait_loses_nothing,
     many_consumers_read_alike,
+    added_partitions_are_read,
 }
 
 async fn filled(client: &Client, topic: &str, count: u64) -> TopicName {
@@ -208,4 +209,17 @@ async fn many_consumers_read_alike(client: Client) {
     for consumer in &mut all {
         assert_eq!(texts(&take(consumer, 100).await), expected);
     }
+}
+
+async fn added_partitions_are_read(client: Client) {
+    let topic = create(&client, "growing", 1).await;
+    let consumer = client.consumer(&topic);
+    let consumer = consumer.partitions_refresh(Duration::from_millis(1));
+    let mut consumer = consumer.open().await.unwrap();
+    client.add_partitions(&topic, 2).await.unwrap();
+    let producer = client.producer(&topic).open().await.unwrap();
+    let added = PartitionIndex::new(1);
+    let sent = producer.enqueue_to(added, Record::new("new"));
+    sent.await.unwrap().await.unwrap();
+    assert_eq!(next(&mut consumer).await.partition, added);
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use ratatoskr_client::{
     Acks, Client, Compression, Error, Header, NewTopic, OnFull, Outcome, PartitionIndex, Record,
     Timestamp, bytes::Bytes,
@@ -13,8 +14,8 @@ use ratatoskr_core::{
 use ratatoskr_storage::MemoryStorage;
 
 use crate::fixture::{
-    Server, broker_on, broker_with, create, name, next, post, shared_tests, take, text, texts,
-    within,
+    Server, broker, broker_on, broker_with, create, name, next, post, shared_tests, take, text,
+    texts, within,
 };
 
 shared_tests! {
@@ -23,7 +24,7 @@ shared_tests! {
     many_enqueued_records_keep_their_order,
     a_lingering_batch_goes_with_a_flush,
     a_lingering_batch_goes_in_time,
-    a_full_buffer_fails_waits_or_waits_so_long,
+    a_full_buffer_fails_or_waits,
     an_acknowledged_batch_makes_room,
     no_acknowledgement_tells_no_offset,
     keys_decide_the_partition,
@@ -33,6 +34,9 @@ shared_tests! {
     a_record_that_is_too_large_fails_alone,
     a_deleted_topic_fails_the_records,
     without_idempotence_order_holds,
+    a_full_buffer_does_not_linger,
+    added_partitions_are_used,
+    flushed_records_without_acknowledgement_have_arrived,
 }
 
 async fn records_come_back_as_they_were_sent(client: Client) {
@@ -149,7 +153,7 @@ async fn a_lingering_batch_goes_in_time(client: Client) {
     );
 }
 
-async fn a_full_buffer_fails_waits_or_waits_so_long(client: Client) {
+async fn a_full_buffer_fails_or_waits(client: Client) {
     let topic = create(&client, "full", 1).await;
     let builder = client
         .producer(&topic)
@@ -162,12 +166,6 @@ async fn a_full_buffer_fails_waits_or_waits_so_long(client: Client) {
     let error = failing.enqueue(record()).await.unwrap_err();
     assert!(matches!(error, Error::BufferFull { bytes_max: 1_000 }));
     assert!(error.is_retryable());
-
-    let short = OnFull::WaitFor(Duration::from_millis(5));
-    let short = builder.clone().on_full(short).open().await.unwrap();
-    post(&short, record()).await;
-    let error = short.enqueue(record()).await.unwrap_err();
-    assert!(matches!(error, Error::BufferFull { .. }));
 
     let waiting = builder.on_full(OnFull::Wait).open().await.unwrap();
     post(&waiting, record()).await;
@@ -347,4 +345,84 @@ async fn a_record_whose_time_is_over_fails_with_what_kept_it_out() {
         );
         assert!(full, "{error:?}");
     }
+}
+
+async fn a_full_buffer_does_not_linger(client: Client) {
+    let topic = create(&client, "pressed", 1).await;
+    let producer = client.producer(&topic).buffer_bytes(1_000);
+    let producer = producer.linger(Duration::MAX).open().await.unwrap();
+    for number in 0..1_000 {
+        post(&producer, Record::new(number.to_string())).await;
+    }
+    producer.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_dropped_send_leaves_the_producer_usable() {
+    let server = Server::start(broker().await).await;
+    let client = server.client().await;
+    let topic = create(&client, "dropped", 1).await;
+    let producer = client.producer(&topic).buffer_bytes(200);
+    let producer = producer.linger(Duration::MAX).open().await.unwrap();
+    let mut taken = Vec::new();
+    for number in 0..100 {
+        let value = number.to_string();
+        // Polled once: it has taken the record, or it waits for room and is dropped.
+        match producer.enqueue(Record::new(value.clone())).now_or_never() {
+            Some(delivery) => {
+                drop(delivery.unwrap());
+                taken.push(value);
+            }
+            None => producer.flush().await.unwrap(),
+        }
+    }
+    producer.close().await.unwrap();
+    assert!(taken.len() < 100, "some must have been dropped");
+    let mut consumer = client.consumer(&topic).open().await.unwrap();
+    assert_eq!(texts(&take(&mut consumer, taken.len()).await), taken);
+    let bounds = client.bounds(&topic, PartitionIndex::new(0)).await.unwrap();
+    assert_eq!(bounds.records(), taken.len() as u64);
+}
+
+async fn added_partitions_are_used(client: Client) {
+    let topic = create(&client, "growing", 1).await;
+    let soon = Duration::from_millis(1);
+    let producer = client.producer(&topic).partitions_refresh(soon);
+    let producer = producer.open().await.unwrap();
+    client.add_partitions(&topic, 3).await.unwrap();
+    // A partition that the caller has chosen is looked for at once.
+    let chosen = PartitionIndex::new(2);
+    let sent = producer.enqueue_to(chosen, Record::new("chosen"));
+    assert_eq!(sent.await.unwrap().await.unwrap().partition, chosen);
+    let mut used = std::collections::BTreeSet::new();
+    while used.len() < 3 {
+        let sent = producer.send(Record::new("routed")).await.unwrap();
+        used.insert(sent.partition);
+    }
+}
+
+async fn flushed_records_without_acknowledgement_have_arrived(client: Client) {
+    let topic = create(&client, "taken", 1).await;
+    let producer = client.producer(&topic).acks(Acks::None);
+    let producer = producer.batch_bytes(200).open().await.unwrap();
+    for number in 0..1_000 {
+        post(&producer, Record::new(number.to_string())).await;
+    }
+    producer.flush().await.unwrap();
+    let bounds = client.bounds(&topic, PartitionIndex::new(0)).await.unwrap();
+    assert_eq!(bounds.records(), 1_000);
+}
+
+#[tokio::test]
+async fn a_broker_in_process_that_shuts_down_fails_records_at_once() {
+    let broker = broker().await;
+    let client = Client::in_process(broker.clone());
+    let topic = create(&client, "over", 1).await;
+    let producer = client.producer(&topic).open().await.unwrap();
+    broker.shutdown(Duration::ZERO).await.unwrap();
+    let error = within(producer.send(Record::new("late"))).await;
+    assert!(matches!(
+        error,
+        Err(Error::Broker(BrokerError::ShuttingDown))
+    ));
 }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use ratatoskr_client::{
-    Client, ClientEvent, ConnectOptions, Error, NewTopic, Offset, Outcome, PartitionIndex, Record,
+    Client, ClientEvent, ConnectOptions, Error, NewTopic, Offset, OnFull, Outcome, PartitionIndex,
+    Record,
 };
 use ratatoskr_core::wire::{self, Hello, Welcome};
 use tokio::{
@@ -287,4 +288,20 @@ async fn records_that_cannot_be_sent_fail_in_time() {
     let error = within(producer.send(Record::new("x"))).await.unwrap_err();
     assert_eq!(error.outcome(), Outcome::Failed, "{error:?}");
     assert!(error.is_retryable(), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_full_buffer_is_waited_for_so_long_as_told() {
+    let server = Server::start(broker().await).await;
+    let client = server.client().await;
+    let topic = create(&client, "full", 1).await;
+    let builder = client.producer(&topic).buffer_bytes(1_000);
+    let so_long = OnFull::WaitFor(Duration::from_millis(5));
+    let producer = builder.on_full(so_long).open().await.unwrap();
+    server.kill().await;
+    // Without a server the first record keeps its room.
+    let first = producer.enqueue(Record::new(vec![0; 500])).await.unwrap();
+    let error = producer.enqueue(Record::new(vec![0; 500])).await;
+    assert!(matches!(error, Err(Error::BufferFull { bytes_max: 1_000 })));
+    drop(first);
 }

@@ -1,5 +1,6 @@
 //! Administration, and the errors of it.
 
+use futures_util::FutureExt;
 use ratatoskr_client::{
     Client, Error, NewTopic, Offset, PartitionIndex, Record, TopicConfigChange,
 };
@@ -12,6 +13,7 @@ shared_tests! {
     what_is_wrong_is_told_by_type,
     a_log_is_trimmed,
     counters_count,
+    dropped_requests_leave_the_client_usable,
 }
 
 async fn a_topic_lives_its_life(client: Client) {
@@ -138,4 +140,14 @@ async fn counters_count(client: Client) {
     assert_eq!(counter("topics"), 1);
     assert_eq!(counter("records_in"), 1);
     assert!(stats.problems.is_empty());
+}
+
+async fn dropped_requests_leave_the_client_usable(client: Client) {
+    let topic = create(&client, "dropped", 1).await;
+    for _ in 0..100 {
+        drop(client.describe_topic(&topic).now_or_never());
+        drop(client.trim(&topic, 0.into(), 0.into()).now_or_never());
+    }
+    let described = client.describe_topic(&topic).await.unwrap();
+    assert_eq!(described.name, topic);
 }

@@ -30,7 +30,10 @@ use ratatoskr_core::{
 };
 use tokio::time::{Duration, Instant};
 
-use super::delivery::{BatchOutcome, Delivery, Settled};
+use super::{
+    delivery::{BatchOutcome, Delivery, Settled},
+    options::{Acks, ProducerOptions},
+};
 use crate::Error;
 
 /// Batches of a partition under way at once: as many as a broker remembers of a producer.
@@ -75,8 +78,10 @@ struct UnderWay {
 pub(super) struct Lane {
     pub(super) partition: PartitionIndex,
     compression: Compression,
-    idempotent: bool,
+    mode: Mode,
     delivery_timeout: Duration,
+    /// Whether a broker that shuts down may be there again later.
+    broker_comes_back: bool,
     /// `None` while a new one is asked for.
     identity: Option<ProducerIdentity>,
     next_sequence: Sequence,
@@ -91,18 +96,34 @@ pub(super) struct Lane {
     retry_at: Option<Instant>,
 }
 
+/// What a lane may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    /// Nothing is sent again, so several batches may be under way.
+    Unacknowledged,
+    /// What was surely not appended is sent again, so only one may.
+    Acknowledged,
+    /// What may have been appended is sent again as well, and sequences keep the order of several.
+    Idempotent,
+}
+
 impl Lane {
     pub(super) fn new(
         partition: PartitionIndex,
-        compression: Compression,
         identity: Option<ProducerIdentity>,
-        delivery_timeout: Duration,
+        options: &ProducerOptions,
+        broker_comes_back: bool,
     ) -> Self {
         Self {
             partition,
-            compression,
-            idempotent: identity.is_some(),
-            delivery_timeout,
+            compression: options.compression.unwrap_or_default(),
+            mode: match identity {
+                Some(_) => Mode::Idempotent,
+                None if options.acks == Acks::None => Mode::Unacknowledged,
+                None => Mode::Acknowledged,
+            },
+            delivery_timeout: options.delivery_timeout,
+            broker_comes_back,
             identity,
             next_sequence: Sequence::new(0),
             open: None,
@@ -121,9 +142,13 @@ impl Lane {
         self.open.is_none() && self.queue.is_empty() && self.under_way.is_empty()
     }
 
+    const fn is_idempotent(&self) -> bool {
+        matches!(self.mode, Mode::Idempotent)
+    }
+
     /// Whether it waits for an identity.
     pub(super) const fn needs_identity(&self) -> bool {
-        self.idempotent && self.identity.is_none()
+        self.is_idempotent() && self.identity.is_none()
     }
 
     /// Adds a record; also whether that filled a batch.
@@ -216,10 +241,10 @@ impl Lane {
     }
 
     fn may_send(&self, now: Instant) -> bool {
-        let under_way_max = if self.idempotent && self.proven {
-            UNDER_WAY_MAX
-        } else {
-            1
+        let under_way_max = match self.mode {
+            Mode::Unacknowledged => UNDER_WAY_MAX,
+            Mode::Idempotent if self.proven => UNDER_WAY_MAX,
+            Mode::Idempotent | Mode::Acknowledged => 1,
         };
         !self.recovering
             && !self.needs_identity()
@@ -267,9 +292,9 @@ impl Lane {
         Some((self.last_id, batch))
     }
 
-    /// A batch without acknowledgement has gone, or could not. Returns what it held of the buffer.
+    /// A batch without acknowledgement was taken, or could not be. Returns what it held of the
+    /// buffer.
     pub(super) fn gone(&mut self, id: u64, outcome: Result<(), Error>) -> usize {
-        self.proven = true;
         let sent = self.take_under_way(id);
         sent.map_or(0, |sent| {
             sent.sealed.settle(outcome.map(|()| Settled::Sent))

@@ -108,9 +108,10 @@ impl Lane {
         }
         let repeatable = match &error {
             Error::ConnectionLost { outcome, .. } | Error::TimedOut { outcome, .. } => {
-                self.idempotent || *outcome == Outcome::Failed
+                self.is_idempotent() || *outcome == Outcome::Failed
             }
-            Error::Broker(BrokerError::OutcomeUnknown { .. }) => self.idempotent,
+            Error::Broker(BrokerError::OutcomeUnknown { .. }) => self.is_idempotent(),
+            Error::Broker(BrokerError::ShuttingDown) => self.broker_comes_back,
             error => error.is_retryable(),
         };
         if repeatable {
@@ -149,7 +150,7 @@ impl Lane {
             let refused = sealed.refused.clone();
             freed += sealed.fail(refused.unwrap_or_else(|| unsent.clone()));
         }
-        if expired && self.idempotent {
+        if expired && self.is_idempotent() {
             // What may have been appended beside the batches that failed cannot be told from them.
             while let Some(sealed) = self.take_first_if(|sealed| sealed.unknown) {
                 freed += sealed.fail(unsent.clone());

@@ -28,8 +28,12 @@ struct Bench {
 impl Bench {
     fn new(idempotent: bool) -> Self {
         let identity = idempotent.then_some(identity(1));
+        let options = ProducerOptions {
+            delivery_timeout: TIMEOUT,
+            ..ProducerOptions::DEFAULT
+        };
         Self {
-            lane: Lane::new(PartitionIndex::new(0), Compression::None, identity, TIMEOUT),
+            lane: Lane::new(PartitionIndex::new(0), identity, &options, true),
             now: Instant::now(),
             deliveries: Vec::new(),
         }
@@ -335,4 +339,19 @@ fn an_abort_tells_everything() {
         [Outcome::Unknown, Outcome::Failed, Outcome::Failed]
     );
     assert!(bench.lane.is_empty());
+}
+
+#[test]
+fn a_broker_that_will_not_come_back_is_not_asked_again() {
+    for (comes_back, settled) in [(true, false), (false, true)] {
+        let mut bench = Bench::new(true);
+        bench.lane.broker_comes_back = comes_back;
+        bench.push(1);
+        let [(id, ..)] = bench.send()[..] else {
+            panic!("one is sent");
+        };
+        let over = Error::Broker(BrokerError::ShuttingDown);
+        let freed = bench.lane.answered(id, Err(over), bench.now);
+        assert_eq!(freed > 0, settled);
+    }
 }
