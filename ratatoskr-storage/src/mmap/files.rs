@@ -7,7 +7,8 @@
 //! by as much as is dirty.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashSet, VecDeque},
+    path::Path,
     sync::{
         Arc, Weak,
         atomic::{AtomicUsize, Ordering},
@@ -49,6 +50,8 @@ pub struct SharedCaches {
     pub(super) segments: SegmentCache,
     pub(super) tails: TailCache,
     pub(super) cold_reads: Arc<Semaphore>,
+    /// Directories of logs whose last sync has failed (see `rebuild.rs`).
+    pub(super) in_doubt: Mutex<HashSet<Arc<Path>>>,
 }
 
 impl SharedCaches {
@@ -64,6 +67,7 @@ impl SharedCaches {
             },
             tails: TailCache::new(limits.tail_bytes_max),
             cold_reads: Arc::new(Semaphore::new(limits.cold_reads_max.max(1))),
+            in_doubt: Mutex::default(),
         })
     }
 

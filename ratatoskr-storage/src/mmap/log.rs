@@ -19,6 +19,7 @@ use super::{
     LogCheckpoint, LogConfig, LogId, Quarantined, Recovered,
     files::SharedCaches,
     index::OpenSpan,
+    rebuild::rebuild_if_in_doubt,
     recover::recover,
     segment::{Place, Segment},
     tail::Tail,
@@ -99,11 +100,14 @@ impl PartitionLog {
     /// `from.log_start` may be raised to what the write-ahead log has made durable since. The log end
     /// is never below the checkpoint's log end and log start, whatever became of the files.
     ///
+    /// Files of a log whose last sync has failed are made anew first.
+    ///
     /// Opening again after a crash in here is the same as opening once. Nothing is durable by it: call
     /// [`sync`](Self::sync) before the checkpoint is replaced.
     ///
     /// # Errors
-    /// [`StorageError::NewerFormat`]; [`StorageError::Io`] where a file cannot be read or changed.
+    /// [`StorageError::NewerFormat`]; [`StorageError::Io`] where a file cannot be read or changed, of
+    /// kind [`IoKind::Full`] where there is no room to make files anew.
     pub fn open(
         fs: Arc<dyn FileSystem>,
         dir: PathBuf,
@@ -118,6 +122,7 @@ impl PartitionLog {
             id,
             caches: shared,
         };
+        rebuild_if_in_doubt(&place, from)?;
         let opened = recover(&place, &config, from)?;
         let log = Log {
             tail: place.caches.tails.tail(),

@@ -16,7 +16,7 @@
 //! - Segments tile the log: each is named by the offset where the one before it ends, so one that is
 //!   missing shows.
 //! - After an error that leaves unknown bytes behind, or a failed sync, the log answers that error to
-//!   every write until it is opened anew; after a failed sync, [`rebuild`] comes before that.
+//!   every write until it is opened anew; after a failed sync, its files are made anew then.
 
 mod append;
 mod cut;
@@ -50,7 +50,6 @@ use serde::{Deserialize, Serialize};
 
 pub use files::{CacheLimits, SharedCaches};
 pub use log::PartitionLog;
-pub use rebuild::rebuild;
 
 /// Which partition a log is of; part of every checksum of its index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -9,6 +9,8 @@ const NAME_DIGITS: usize = 20;
 const LOG_SUFFIX: &str = ".log";
 const INDEX_SUFFIX: &str = ".index";
 const NEW_SUFFIX: &str = ".new";
+/// The name of the file that says that a sync has failed.
+pub(super) const IN_DOUBT: &str = "sync-failed";
 
 /// The name of the log file of the segment at `base_offset`.
 pub(super) fn log_name(base_offset: Offset) -> String {

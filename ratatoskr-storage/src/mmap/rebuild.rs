@@ -3,6 +3,10 @@
 //! A sync that failed says so once. Bytes that it should have written may be marked clean in the page
 //! cache and not be on the disk, so that a later sync of the same file returns 0 and means nothing.
 //! Written to a new file, they are dirty again.
+//!
+//! That a sync has failed is remembered where the page cache's own memory ends: in this process, and by
+//! a file beside the segments for a process that comes after it. The file need not be synced, since a
+//! machine that starts anew has forgotten its page cache as well.
 
 use std::{io, path::Path, sync::Arc};
 
@@ -10,31 +14,48 @@ use ratatoskr_core::storage::StorageResult;
 
 use super::{
     LogCheckpoint,
-    names::{Named, failed, index_name, log_name, new_name},
+    log::Log,
+    names::{IN_DOUBT, Named, failed, index_name, log_name, new_name},
     scan::LogReader,
+    segment::Place,
 };
-use crate::io::{File, FileSystem, OpenMode};
+use crate::io::{DirEntry, File, FileSystem, OpenMode};
 
 /// Bytes copied at once.
 const COPY_BYTES: u64 = 1 << 20;
 
-/// Makes the files of the log in `dir` anew, those from the checkpoint's segment on (all without
-/// one): they are copied as they can be read, synced, and renamed over the old ones. To be called
-/// **before a log is opened whose last handle failed to sync**. Maps of the old files stay valid.
-/// Blocks; safe to crash in and to repeat.
+impl Log {
+    /// Remembers that a sync has failed.
+    pub(super) fn mark_in_doubt(&self) {
+        let dir = &self.place.dir;
+        self.place.caches.in_doubt.lock().insert(Arc::clone(dir));
+        match self.place.fs.open(&dir.join(IN_DOUBT), OpenMode::CreateNew) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                tracing::error!(dir = %dir.display(), %error, "a failed sync could not be noted");
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Makes files anew if a sync of the log has failed since they were made: those from the checkpoint's
+/// segment on (all without one) are copied as they can be read, synced, and renamed over the old ones.
+/// Maps of the old files stay valid. Safe to crash in and to repeat.
 ///
 /// # Errors
 /// [`StorageError::Io`](ratatoskr_core::storage::StorageError::Io): of kind `Full` where there is no
 /// room for the copies.
-pub fn rebuild(
-    fs: &Arc<dyn FileSystem>,
-    dir: &Path,
-    from: Option<LogCheckpoint>,
-) -> StorageResult<()> {
+pub(super) fn rebuild_if_in_doubt(place: &Place, from: Option<LogCheckpoint>) -> StorageResult<()> {
+    let (fs, dir) = (&place.fs, &*place.dir);
     let entries = match fs.list_dir(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         other => other.map_err(|e| failed("list", dir, e))?,
     };
+    let is_noted = |entry: &DirEntry| entry.name == IN_DOUBT;
+    if !place.caches.in_doubt.lock().contains(dir) && !entries.iter().any(is_noted) {
+        return Ok(());
+    }
+    tracing::warn!(dir = %dir.display(), "making files anew whose sync has failed");
     let first = from.map(|from| from.segment_base).unwrap_or_default();
     for entry in entries.iter().filter(|entry| !entry.is_dir) {
         let name = match Named::parse(&entry.name) {
@@ -45,7 +66,14 @@ pub fn rebuild(
         let path = dir.join(&name);
         copy(fs, &path, &dir.join(new_name(&name))).map_err(|e| failed("make anew", &path, e))?;
     }
-    fs.sync_dir(dir).map_err(|e| failed("sync", dir, e))
+    fs.sync_dir(dir).map_err(|e| failed("sync", dir, e))?;
+    place.caches.in_doubt.lock().remove(dir);
+    match fs.remove_file(&dir.join(IN_DOUBT)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(failed("remove the note in", dir, error))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn copy(fs: &Arc<dyn FileSystem>, path: &Path, new: &Path) -> io::Result<()> {

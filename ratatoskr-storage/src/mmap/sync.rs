@@ -24,7 +24,10 @@ impl PartitionLog {
     pub fn sync(&self) -> StorageResult<LogCheckpoint> {
         let _one_at_a_time = self.0.syncing.lock();
         self.0.check_usable()?;
-        self.0.sync().inspect_err(|error| self.0.fail(error))
+        self.0.sync().inspect_err(|error| {
+            self.0.mark_in_doubt();
+            self.0.fail(error);
+        })
     }
 }
 
