@@ -203,3 +203,52 @@ async fn a_directory_of_format_1_is_read() {
     assert_eq!(storage.list_topics().await.unwrap(), [topic()]);
     expect(&storage, [0, 3, 6, 9]).await;
 }
+
+/// Takes no batch at all.
+#[derive(Debug)]
+struct Broken;
+
+impl CommitSink for Broken {
+    fn accepts(&self) -> bool {
+        true
+    }
+
+    fn apply(&self, _: ratatoskr_core::batch::RecordBatch) -> StorageResult<()> {
+        Err(StorageError::io("apply", std::io::Error::other("planned")))
+    }
+
+    fn fail(&self, _: ratatoskr_core::batch::RecordBatch, _: &CommitError) {}
+}
+
+/// A batch that is durable and could not be applied is there once the partition is opened again:
+/// from the write-ahead log, or, after a checkpoint or a restart, from its pending file.
+#[tokio::test]
+async fn a_batch_that_could_not_be_applied_is_kept_for_the_next_opening() {
+    for (checkpoint, restart) in [(false, false), (true, false), (true, true), (false, true)] {
+        let directory = tempfile::tempdir().unwrap();
+        let mut storage = open(directory.path()).await.unwrap();
+        commit(&storage, [0, 3]).await;
+        let ticket = storage.committer().submit(Submission {
+            topic: topic().id,
+            partition: FIRST,
+            batch: BatchSpec::of(3).build(Offset::new(6)),
+            append_time: Timestamp::new(1_000),
+            sink: Arc::new(Broken),
+        });
+        let outcome = ticket.unwrap().wait().await;
+        assert!(matches!(outcome, Err(CommitError::Unknown(_))));
+        if checkpoint {
+            storage.checkpoint().unwrap();
+        }
+        if restart {
+            drop(storage);
+            storage = open(directory.path()).await.unwrap();
+        }
+        expect(&storage, [0, 3, 6]).await;
+        commit(&storage, [9]).await;
+        storage.close().await.unwrap();
+        drop(storage);
+        let storage = open(directory.path()).await.unwrap();
+        expect(&storage, [0, 3, 6, 9]).await;
+    }
+}
