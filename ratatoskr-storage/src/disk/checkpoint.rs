@@ -181,3 +181,72 @@ fn damaged(detail: &str) -> StorageError {
         detail: detail.into(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write;
+
+    use ratatoskr_core::{
+        config::{Durability, TopicConfig},
+        name::TopicName,
+    };
+
+    use super::*;
+    use crate::wal::{Lsn, WalFileId};
+
+    fn checkpoint() -> Checkpoint {
+        let topic = TopicId::from_bytes(*b"topic of a test.").unwrap();
+        let log = LogCheckpoint {
+            log_start: 1.into(),
+            log_end: 20.into(),
+            segment_base: 10.into(),
+            position: 300,
+            leader_epoch: 0.into(),
+            max_timestamp: 1_000.into(),
+        };
+        let descriptor = TopicDescriptor {
+            id: topic,
+            name: TopicName::parse("orders").unwrap(),
+            partitions: 3,
+            config: TopicConfig::new(Durability::Fsync),
+        };
+        let partition = 2.into();
+        let logs = HashMap::from([(LogId { topic, partition }, log)]);
+        let point = WalPoint {
+            lsn: Lsn::new(42),
+            file: WalFileId::new(3),
+            position: 8_192,
+        };
+        Checkpoint::new(point, [descriptor].into_iter(), &logs)
+    }
+
+    #[test]
+    fn the_bytes_of_a_checkpoint() {
+        let bytes = checkpoint().encode().unwrap();
+        assert_eq!(Checkpoint::decode(&bytes).unwrap(), checkpoint());
+        let mut text = String::new();
+        for (line, at) in bytes.chunks(16).zip((0..).step_by(16)) {
+            let hex: Vec<_> = line.iter().map(|byte| format!("{byte:02x}")).collect();
+            let shown = |&byte: &u8| if byte.is_ascii_graphic() { byte } else { b'.' };
+            let ascii: String = line.iter().map(|byte| char::from(shown(byte))).collect();
+            writeln!(text, "{at:4}  {:47}  {ascii}", hex.join(" ")).unwrap();
+        }
+        insta::assert_snapshot!(text);
+    }
+
+    #[test]
+    fn each_flipped_bit_is_noticed() {
+        let good = checkpoint().encode().unwrap();
+        for bit in 0..good.len() * 8 {
+            let mut bad = good.clone();
+            bad[bit / 8] ^= 1 << (bit % 8);
+            assert!(Checkpoint::decode(&bad).is_err(), "bit {bit}");
+        }
+        for length in 0..good.len() {
+            assert!(
+                Checkpoint::decode(&good[..length]).is_err(),
+                "{length} bytes"
+            );
+        }
+    }
+}

@@ -2,7 +2,8 @@
 //! was promised is lost and nothing is there that nobody asked for.
 //!
 //! `CRASHMODEL_SEED`, `CRASHMODEL_COUNT` (states) and `CRASHMODEL_MINUTES` say how much;
-//! `cargo xtask crashmodel` sets them. The planted bugs prove that the model would notice.
+//! `cargo xtask crashmodel` sets them; `CRASHMODEL_TRACE` prints every change of the disk. The planted
+//! bugs prove that the model would notice.
 #![cfg(all(feature = "sim", feature = "planted-bugs"))]
 
 mod engine;
