@@ -110,3 +110,28 @@ fn starts(example: &str, command: &mut std::process::Command) {
     let server = Server::try_start(command);
     assert!(server.is_ok(), "{example}: {server:?}");
 }
+
+/// The commands in the shell blocks of a page, from the first mention of the program on.
+fn commands(page: &str) -> Vec<&str> {
+    let blocks = page.split("```sh\n").skip(1);
+    let lines = blocks.flat_map(|block| block.split("```").next().unwrap_or_default().lines());
+    lines
+        .filter(|line| line.contains("ratatoskr ") && !line.starts_with("cargo"))
+        .collect()
+}
+
+#[test]
+fn the_tour_of_the_readme_works_as_it_stands() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let readme = fs::read_to_string(root.join("README.md")).expect("a README");
+    let tour = commands(&readme);
+    assert!(tour.len() >= 4, "{tour:?}");
+    let directory = tempfile::tempdir().expect("a directory");
+    let server = Server::on_disk(directory.path());
+    for command in tour {
+        let mut shell = shell(command, &root);
+        shell.env("RATATOSKR_SERVER", server.address.to_string());
+        let done = finish(&mut shell, b"");
+        assert_eq!(done.code, 0, "{command}: {}", done.stderr);
+    }
+}

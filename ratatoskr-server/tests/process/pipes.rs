@@ -7,7 +7,7 @@ use std::{
 
 use crate::{
     command::{finish, shell},
-    server::Server,
+    server::{Server, signal},
 };
 
 /// Bytes that a careless program would change: no UTF-8, CR, empty lines, no end of line at the end.
@@ -164,6 +164,24 @@ fn a_line_that_is_typed_arrives_before_the_next_one_is() {
     assert!(producer.wait().expect("it ends").success());
     consumer.kill().expect("it is killed");
     consumer.wait().expect("it ends");
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_ends_a_verb_with_130() {
+    let server = Server::in_memory();
+    server.run_with("produce t", b"seen\n").bytes();
+    let mut consumer = server
+        .client()
+        .args(["consume", "t"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let mut screen = BufReader::new(consumer.stdout.take().expect("stdout is a pipe"));
+    let mut seen = String::new();
+    screen.read_line(&mut seen).expect("it prints");
+    signal(&consumer, "INT");
+    assert_eq!(consumer.wait().expect("it ends").code(), Some(130));
 }
 
 #[test]

@@ -75,12 +75,7 @@ impl Server {
     /// Sends a signal by its name.
     #[cfg(unix)]
     pub(crate) fn signal(&self, name: &str) {
-        let pid = self.child.id().to_string();
-        let sent = Command::new("kill").args(["-s", name, &pid]).status();
-        assert!(
-            sent.is_ok_and(|status| status.success()),
-            "SIG{name} is sent"
-        );
+        signal(&self.child, name);
     }
 
     /// Ends it without any warning.
@@ -117,6 +112,17 @@ pub(crate) fn command(data_dir: Option<&Path>) -> Command {
         command.arg("--data-dir").arg(directory);
     }
     command
+}
+
+/// Sends a signal to a process by its name.
+#[cfg(unix)]
+pub(crate) fn signal(to: &Child, name: &str) {
+    let pid = to.id().to_string();
+    let sent = Command::new("kill").args(["-s", name, &pid]).status();
+    assert!(
+        sent.is_ok_and(|status| status.success()),
+        "SIG{name} is sent"
+    );
 }
 
 /// The address in the log line that says that the broker is ready.
