@@ -38,7 +38,7 @@ fn prepare(server: &Server, directory: &Path) {
     drop(Server::on_disk(&directory.join("data")));
     for topic in ["orders", "greetings", "numbers"] {
         server
-            .run(&format!("topic create {topic} --partitions 2"))
+            .run(&format!("topic create {topic} --partitions 1"))
             .text();
         let lines = b"one\ntwo\nthree\nfour\nfive\nsix\n";
         server.run_with(&format!("produce {topic}"), lines).bytes();
