@@ -27,7 +27,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
     for delivery in deliveries {
         let sent = delivery.await?;
-        println!("sent to partition {} as {:?}", sent.partition, sent.offset);
+        // A producer that asks for no acknowledgement would learn no offset.
+        if let Some(offset) = sent.offset {
+            println!("sent to partition {}, offset {offset}", sent.partition);
+        }
     }
 
     let mut consumer = client.consumer(&topic).open().await?;

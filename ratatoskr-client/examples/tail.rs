@@ -10,7 +10,8 @@ use ratatoskr_client::{Client, StartAt, TopicName};
 async fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = env::args().skip(1);
     let (Some(address), Some(topic)) = (arguments.next(), arguments.next()) else {
-        return Err("usage: tail ADDRESS TOPIC".into());
+        println!("usage: tail ADDRESS TOPIC, with a server at ADDRESS");
+        return Ok(());
     };
     let client = Client::connect(&address).await?;
     if let Some(mut events) = client.events() {
