@@ -9,11 +9,13 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     thread::{self, JoinHandle},
 };
 
-use ratatoskr_core::storage::StorageResult;
+use ratatoskr_core::storage::{StorageError, StorageResult};
 
 use super::{
     Shared,
@@ -42,10 +44,13 @@ pub(super) fn spawn(shared: Arc<Shared>) -> std::io::Result<JoinHandle<()>> {
 /// Writes a checkpoint, if there is anything new.
 ///
 /// # Errors
-/// What keeps it from being written. The one before stays, and whoever waits for room in the
-/// write-ahead log fails.
+/// What keeps it from being written, a panic included. The one before stays, and whoever waits for
+/// room in the write-ahead log fails instead of waiting for ever.
 pub(super) fn run(shared: &Shared) -> StorageResult<()> {
-    let written = write(shared);
+    let written = catch_unwind(AssertUnwindSafe(|| write(shared))).unwrap_or_else(|_| {
+        let panicked = io::Error::other("a panic, see the log");
+        Err(StorageError::io("write a checkpoint", panicked))
+    });
     if let Err(error) = &written {
         shared.wal.release_failed(error);
     }

@@ -16,11 +16,18 @@ use ratatoskr_core::{
 };
 
 use super::{MmapOptions, MmapStorage};
-use crate::{io::OsFileSystem, wal::WalOptions};
+use crate::{
+    io::{FileSystem, OsFileSystem, sim::SimFileSystem},
+    wal::WalOptions,
+};
 
 const P0: PartitionIndex = PartitionIndex::new(0);
 
 fn open(path: &Path) -> Arc<MmapStorage> {
+    open_on(Arc::new(OsFileSystem), path)
+}
+
+fn open_on(fs: Arc<dyn FileSystem>, path: &Path) -> Arc<MmapStorage> {
     let options = MmapOptions {
         wal: WalOptions {
             file_bytes: 64 << 10,
@@ -31,7 +38,7 @@ fn open(path: &Path) -> Arc<MmapStorage> {
         threads: false,
         ..MmapOptions::default()
     };
-    let storage = MmapStorage::open_on(Arc::new(OsFileSystem), path, &options);
+    let storage = MmapStorage::open_on(fs, path, &options);
     Arc::new(storage.unwrap())
 }
 
@@ -178,4 +185,21 @@ async fn a_log_start_lasts_though_the_handle_that_asked_for_it_has_failed() {
     let log = storage.open_topic(topic.id()).await.unwrap();
     let bounds = log.partition(P0).unwrap().bounds();
     assert_eq!(bounds.log_start, Offset::new(3));
+}
+
+#[tokio::test]
+async fn a_checkpoint_that_panics_fails_those_who_wait_for_room_and_the_next_one_is_written() {
+    let fs = SimFileSystem::new();
+    let directory = Path::new("/data");
+    fs.create_dir(directory).unwrap();
+    let storage = open_on(Arc::new(fs.clone()), directory);
+    let topic = topic(&storage).await;
+    let sink = sink(&*topic);
+    let (_, waiting) = fill(&storage, &*topic, &sink);
+
+    let mut panics = true;
+    fs.observe(move |_| assert!(!std::mem::take(&mut panics), "planted"));
+    assert!(storage.checkpoint().is_err());
+    assert!(waiting.wait().await.is_err());
+    storage.checkpoint().unwrap();
 }
