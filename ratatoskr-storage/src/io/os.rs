@@ -89,20 +89,29 @@ impl FileSystem for OsFileSystem {
             .truncate(false)
             .open(path)?;
         match file.try_lock() {
-            Ok(()) => Ok(Box::new(OsLock { _file: file })),
+            Ok(()) => Ok(Box::new(OsLock { file })),
             Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
             Err(TryLockError::Error(error)) => Err(error),
         }
     }
 }
 
-/// The lock is the open file's; closing it gives the lock back.
+/// The lock is the open file's. The end of the process gives it back; so would closing the file, but
+/// not while a child that another thread is just starting holds a copy of it, so it is unlocked.
 #[derive(Debug)]
 struct OsLock {
-    _file: fs::File,
+    file: fs::File,
 }
 
 impl LockGuard for OsLock {}
+
+impl Drop for OsLock {
+    fn drop(&mut self) {
+        if let Err(error) = self.file.unlock() {
+            tracing::warn!(%error, "a lock could not be given back; closing the file will do so");
+        }
+    }
+}
 
 #[derive(Debug)]
 struct OsFile(fs::File);

@@ -145,6 +145,17 @@ fn a_lock_has_one_holder() {
 }
 
 #[test]
+fn a_lock_is_given_back_though_a_copy_of_its_file_is_open_elsewhere() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("LOCK");
+    let file = fs::File::create(&path).unwrap();
+    file.try_lock().unwrap();
+    let _as_in_a_child = file.try_clone().unwrap();
+    drop(OsLock { file });
+    OsFileSystem.lock(&path).unwrap();
+}
+
+#[test]
 fn a_full_disk_leaves_the_file_as_it_was() {
     let Some(small) = SmallDisk::mount() else {
         eprintln!("SKIPPED: a small tmpfs cannot be mounted here (needs the right to mount)");
