@@ -88,6 +88,7 @@
 //! | `gzip`, `snappy`, `lz4`, `zstd` | one codec for record batches each |
 //! | `compression` | all four |
 //! | `conformance` | the test suite that certifies a storage backend |
+//! | `counters` | a count of lock takes, for this project's own checks |
 //!
 //! None is on by default. A feature adds something and changes nothing that others do.
 
@@ -106,6 +107,8 @@ pub mod record;
 pub mod routing;
 pub mod storage;
 mod storage_error;
+#[doc(hidden)]
+pub mod sync;
 pub mod time;
 pub mod wire;
 

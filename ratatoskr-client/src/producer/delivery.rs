@@ -7,11 +7,11 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use parking_lot::Mutex;
 use ratatoskr_core::{
     broker::Produced,
     config::Durability,
     offset::{Offset, PartitionIndex},
+    sync::Mutex,
     time::Timestamp,
 };
 

@@ -22,7 +22,6 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use parking_lot::Mutex;
 use ratatoskr_core::{
     Error as BrokerError,
     batch::BatchBuilder,
@@ -31,6 +30,7 @@ use ratatoskr_core::{
     offset::PartitionIndex,
     record::Record,
     routing::Router,
+    sync::Mutex,
     time::Timestamp,
 };
 use tokio::{

@@ -11,11 +11,11 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use parking_lot::Mutex;
 use ratatoskr_core::{
     Outcome,
     batch::RecordBatch,
     limits,
+    sync::Mutex,
     wire::{
         self, Body, Deliver, ErrorBody, Frame, FrameError, FrameQueue, Goodbye, Kind, Ping,
         Request, Welcome,

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use parking_lot::RwLock;
-
 use crate::{
     broker::{
         Broker, Shared,
@@ -18,6 +16,7 @@ use crate::{
     commit::Committer,
     error::Error,
     storage::Storage,
+    sync::RwLock,
     time::Clock,
 };
 

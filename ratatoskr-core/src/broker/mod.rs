@@ -28,8 +28,6 @@ mod waiters;
 
 use std::sync::Arc;
 
-use parking_lot::RwLock;
-
 pub use admin::{NewTopic, PartitionDescription, TopicDescription};
 pub use builder::BrokerBuilder;
 pub use config::BrokerConfig;
@@ -43,7 +41,7 @@ pub use stats::{BrokerStats, Throughput};
 pub use stream::{RecordStream, StartAt, StreamOptions};
 pub use subscribe::{Acknowledgement, SubscribeOptions, Subscription};
 
-use crate::{error::Error, name::TopicName, storage::Storage, time::Clock};
+use crate::{error::Error, name::TopicName, storage::Storage, sync::RwLock, time::Clock};
 
 /// A handle to the broker; clones are the same broker.
 #[derive(Clone, Debug)]

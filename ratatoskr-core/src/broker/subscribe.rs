@@ -18,7 +18,6 @@ use std::{
 };
 
 use futures_util::FutureExt;
-use parking_lot::Mutex;
 use tokio::{sync::oneshot, task::JoinHandle};
 
 use crate::{
@@ -33,6 +32,7 @@ use crate::{
     name::TopicName,
     offset::PartitionIndex,
     record::ConsumedRecord,
+    sync::Mutex,
 };
 
 /// What a callback says of a record.

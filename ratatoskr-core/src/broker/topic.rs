@@ -5,8 +5,6 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use parking_lot::RwLock;
-
 use crate::{
     broker::{
         context::Context,
@@ -20,6 +18,7 @@ use crate::{
     offset::PartitionIndex,
     routing::Router,
     storage::{Topic, TopicDescriptor},
+    sync::RwLock,
 };
 
 /// What the partitions of a topic share.

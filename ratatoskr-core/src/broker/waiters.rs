@@ -14,8 +14,9 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
 };
 
-use parking_lot::Mutex;
 use tokio::{runtime::Handle, sync::Notify};
+
+use crate::sync::Mutex;
 
 const SHARDS: usize = 64;
 /// Shards that are woken by the caller itself.

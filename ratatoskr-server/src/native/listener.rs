@@ -10,9 +10,9 @@ use std::{
 };
 
 use bytes::BytesMut;
-use parking_lot::Mutex;
 use ratatoskr_core::{
     Broker,
+    sync::Mutex,
     wire::{self, ErrorBody, ErrorCode, HELLO_VERSION},
 };
 use tokio::{

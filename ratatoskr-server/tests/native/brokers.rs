@@ -9,7 +9,6 @@ use std::{
     time::Duration,
 };
 
-use parking_lot::Mutex;
 use ratatoskr_core::{
     Broker,
     broker::NewTopic,
@@ -17,6 +16,7 @@ use ratatoskr_core::{
     config::TopicConfigChange,
     name::TopicId,
     storage::{Capabilities, Storage, StorageError, StorageResult, Topic, TopicDescriptor},
+    sync::Mutex,
     time::{Clock, Timestamp},
 };
 use ratatoskr_storage::{MemoryStorage, SystemClock};

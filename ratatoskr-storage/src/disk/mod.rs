@@ -34,7 +34,6 @@ mod topic;
 use std::{fmt, path::Path, sync::Arc, thread::JoinHandle, time::Duration};
 
 use async_trait::async_trait;
-use parking_lot::Mutex;
 use ratatoskr_core::{
     broker::{Broker, BrokerBuilder},
     commit::{CommitError, Committer},
@@ -42,6 +41,7 @@ use ratatoskr_core::{
     name::TopicId,
     offset::{Offset, PartitionIndex},
     storage::{Capabilities, Storage, StorageError, StorageResult, Topic, TopicDescriptor},
+    sync::Mutex,
 };
 
 pub use options::MmapOptions;

@@ -11,7 +11,6 @@ use std::sync::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use parking_lot::{Mutex, MutexGuard};
 use ratatoskr_core::{
     batch::RecordBatch,
     config::TopicConfig,
@@ -20,6 +19,7 @@ use ratatoskr_core::{
         Appended, BatchSlices, Partition, PartitionStats, ReadRequest, StorageError, StorageResult,
         TimestampedOffset, TryRead,
     },
+    sync::{Mutex, MutexGuard},
     time::Timestamp,
 };
 

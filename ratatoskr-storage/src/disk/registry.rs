@@ -10,13 +10,13 @@ use std::{
     sync::Arc,
 };
 
-use parking_lot::{Condvar, Mutex, RwLock};
 use ratatoskr_core::{
     batch::RecordBatch,
     config::TopicConfig,
     name::{TopicId, TopicName},
     offset::{Offset, PartitionIndex},
     storage::{IoKind, StorageError, StorageResult, TopicDescriptor},
+    sync::{Condvar, Mutex, RwLock},
 };
 
 use super::{

@@ -3,7 +3,6 @@
 
 use std::{future::poll_fn, path::Path, pin::pin, sync::Arc, task::Poll};
 
-use parking_lot::Mutex;
 use ratatoskr_core::{
     batch::{BatchBuilder, RecordBatch},
     commit::{CommitError, CommitSink, Submission, Ticket},
@@ -12,6 +11,7 @@ use ratatoskr_core::{
     offset::{LeaderEpoch, Offset, PartitionIndex},
     record::Record,
     storage::{Partition, Storage, StorageError, StorageResult, Topic, TopicDescriptor},
+    sync::Mutex,
     time::Timestamp,
 };
 

@@ -25,11 +25,11 @@ use std::{
 };
 
 use async_trait::async_trait;
-use parking_lot::RwLock;
 use ratatoskr_core::{
     broker::{Broker, BrokerBuilder},
     name::{TopicId, TopicName},
     storage::{Capabilities, Storage, StorageError, StorageResult, Topic, TopicDescriptor},
+    sync::RwLock,
 };
 
 use crate::SystemClock;

@@ -3,7 +3,6 @@
 use std::{io, sync::Arc};
 
 use async_trait::async_trait;
-use parking_lot::RwLock;
 use ratatoskr_core::{
     batch::RecordBatch,
     config::TopicConfig,
@@ -13,6 +12,7 @@ use ratatoskr_core::{
         Appended, BatchSlices, Partition, PartitionStats, ReadRequest, StorageError, StorageResult,
         TimestampedOffset, TryRead,
     },
+    sync::RwLock,
     time::Timestamp,
 };
 

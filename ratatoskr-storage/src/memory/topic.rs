@@ -2,12 +2,12 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use parking_lot::RwLock;
 use ratatoskr_core::{
     config::TopicConfig,
     name::{TopicId, TopicName},
     offset::PartitionIndex,
     storage::{Partition, StorageError, StorageResult, Topic, TopicDescriptor},
+    sync::RwLock,
 };
 
 use super::{Budget, partition::MemoryPartition};

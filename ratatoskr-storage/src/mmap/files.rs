@@ -15,7 +15,7 @@ use std::{
     },
 };
 
-use parking_lot::Mutex;
+use ratatoskr_core::sync::Mutex;
 use tokio::sync::Semaphore;
 
 use super::{segment::Segment, tail::TailCache};

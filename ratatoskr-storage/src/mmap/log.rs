@@ -8,10 +8,10 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use parking_lot::{Mutex, RwLock};
 use ratatoskr_core::{
     offset::{Bounds, LeaderEpoch, Offset},
     storage::{IoKind, StorageError, StorageResult},
+    sync::{Mutex, RwLock},
     time::Timestamp,
 };
 

@@ -17,10 +17,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use parking_lot::{Mutex, RwLock};
 use ratatoskr_core::{
     offset::Offset,
     storage::{StorageError, StorageResult},
+    sync::{Mutex, RwLock},
     time::Timestamp,
 };
 

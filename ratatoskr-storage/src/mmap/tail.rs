@@ -16,11 +16,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use parking_lot::Mutex;
 use ratatoskr_core::{
     batch::{BatchHeader, RecordBatch},
     offset::Offset,
     storage::BatchSlices,
+    sync::Mutex,
 };
 
 /// Batches that lie next to each other are merged into pieces of about this size.

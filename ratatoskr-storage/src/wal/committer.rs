@@ -16,13 +16,13 @@ use std::{
     task::{Context, Poll},
 };
 
-use parking_lot::Mutex;
 use ratatoskr_core::{
     batch::RecordBatch,
     commit::{CommitError, Committer, Submission, Ticket},
     name::TopicId,
     offset::{Offset, PartitionIndex},
     storage::{IoKind, StorageError, StorageResult},
+    sync::Mutex,
 };
 use tokio::runtime::{Handle, RuntimeFlavor};
 

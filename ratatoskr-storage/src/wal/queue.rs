@@ -14,12 +14,12 @@ use std::{
 };
 
 use bytes::Bytes;
-use parking_lot::Mutex;
 use ratatoskr_core::{
     commit::{CommitError, Submission},
     name::TopicId,
     offset::{Offset, PartitionIndex},
     storage::StorageError,
+    sync::Mutex,
 };
 
 use super::{FrameKind, HEADER_BYTES};

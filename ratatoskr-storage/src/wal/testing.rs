@@ -12,7 +12,6 @@ use std::{
 };
 
 use bytes::Bytes;
-use parking_lot::{Condvar, Mutex};
 use ratatoskr_core::{
     batch::{BatchBuilder, RecordBatch},
     commit::{CommitError, CommitSink, Submission},
@@ -21,6 +20,7 @@ use ratatoskr_core::{
     offset::{LeaderEpoch, Offset, PartitionIndex},
     record::Record,
     storage::{IoKind, StorageError, StorageResult},
+    sync::{Condvar, Mutex},
     time::Timestamp,
 };
 

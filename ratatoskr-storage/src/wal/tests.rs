@@ -7,6 +7,7 @@ use ratatoskr_core::{
     commit::{CommitError, CommitSink, Committer, Submission, Ticket},
     offset::Offset,
     storage::StorageError,
+    sync::Mutex,
 };
 
 use super::{
@@ -274,7 +275,7 @@ fn a_checkpoint_that_fails_while_producers_wait_for_it_fails_them_cleanly() {
 #[derive(Debug)]
 struct Meddler {
     wal: Wal,
-    behind: parking_lot::Mutex<Option<Submission>>,
+    behind: Mutex<Option<Submission>>,
     led: std::sync::atomic::AtomicBool,
 }
 
@@ -307,7 +308,7 @@ fn what_comes_while_a_failed_checkpoint_fails_producers_is_decided_after_them() 
     }
     let meddler = Arc::new(Meddler {
         wal: fixture.wal.clone(),
-        behind: parking_lot::Mutex::new(Some(fixture.logs.submission(1, batch(0, &["a"])))),
+        behind: Mutex::new(Some(fixture.logs.submission(1, batch(0, &["a"])))),
         led: false.into(),
     });
     let waiting = Submission {
@@ -356,7 +357,7 @@ fn the_queue_is_bounded() {
 #[test]
 fn commands_are_decided_in_the_order_of_the_log() {
     let fixture = Fixture::new(SMALL);
-    let order = Arc::new(parking_lot::Mutex::new(Vec::new()));
+    let order = Arc::new(Mutex::new(Vec::new()));
     for (number, kind) in [FrameKind::TopicCreated, FrameKind::TopicDeleted]
         .into_iter()
         .enumerate()

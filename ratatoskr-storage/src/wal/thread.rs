@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use parking_lot::{Condvar, Mutex};
+use ratatoskr_core::sync::{Condvar, Mutex};
 
 use super::committer::Shared;
 

@@ -13,7 +13,6 @@ use std::{
 };
 
 use fastrand::Rng;
-use parking_lot::Mutex;
 use ratatoskr_core::{
     batch::{BatchBuilder, RecordBatch},
     commit::{CommitError, CommitSink, Committer, Submission, Ticket},
@@ -22,6 +21,7 @@ use ratatoskr_core::{
     offset::{LeaderEpoch, Offset, PartitionIndex},
     record::Record,
     storage::{Partition, Storage, StorageError, StorageResult, Topic, TopicDescriptor},
+    sync::Mutex,
     time::Timestamp,
 };
 use ratatoskr_storage::{

@@ -12,7 +12,7 @@ use std::{
 };
 
 use fastrand::Rng;
-use parking_lot::Mutex;
+use ratatoskr_core::sync::Mutex;
 use ratatoskr_storage::io::sim::{Persist, SimFileSystem};
 
 use crate::{

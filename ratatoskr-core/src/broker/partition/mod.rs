@@ -27,7 +27,6 @@ use std::{
     time::Duration,
 };
 
-use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Notify, oneshot};
 
 pub use maintain::PartitionState;
@@ -51,6 +50,7 @@ use crate::{
     name::TopicName,
     offset::{LeaderEpoch, Offset, PartitionIndex},
     storage::Partition,
+    sync::{Mutex, RwLock},
 };
 
 /// One partition.

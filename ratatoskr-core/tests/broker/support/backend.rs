@@ -12,7 +12,6 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use parking_lot::Mutex;
 use ratatoskr_core::{
     batch::RecordBatch,
     config::{Durability, TopicConfig},
@@ -22,6 +21,7 @@ use ratatoskr_core::{
         Appended, BatchSlices, Capabilities, Partition, PartitionStats, ReadRequest, SegmentStats,
         Storage, StorageError, StorageResult, TimestampedOffset, Topic, TopicDescriptor, TryRead,
     },
+    sync::Mutex,
     time::Timestamp,
 };
 use tokio::sync::Semaphore;

@@ -2,10 +2,10 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use parking_lot::Mutex;
 use ratatoskr_core::{
     commit::{CommitError, Committer, Submission, Ticket},
     storage::StorageError,
+    sync::Mutex,
 };
 use tokio::sync::oneshot;
 

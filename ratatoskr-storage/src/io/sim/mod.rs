@@ -30,7 +30,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use parking_lot::Mutex;
+use ratatoskr_core::sync::Mutex;
 
 use super::{DirEntry, File, FileSystem, LockGuard, OpenMode};
 use crash::Choices;

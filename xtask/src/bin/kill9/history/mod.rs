@@ -14,8 +14,10 @@ mod text;
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
-use parking_lot::Mutex;
-use ratatoskr_core::offset::{Offset, PartitionIndex};
+use ratatoskr_core::{
+    offset::{Offset, PartitionIndex},
+    sync::Mutex,
+};
 
 /// One record, named by who sends it and the how-manieth of theirs it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
