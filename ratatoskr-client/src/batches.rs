@@ -18,7 +18,7 @@ use ratatoskr_core::{
 use crate::{
     Error,
     client::{Client, Transport},
-    remote::{Remote, Repeat, Sent, Taken},
+    remote::{Remote, Repeat, Sent},
 };
 
 /// Batches and offsets, for those who build something of their own.
@@ -106,26 +106,6 @@ impl Client {
             Transport::Remote(remote) => {
                 let sent = remote.produce(topic, partition, batch)?;
                 Ok(PendingBatch(Pending::Remote(partition, sent)))
-            }
-        }
-    }
-
-    /// As [`produce_batch`](Self::produce_batch), without an acknowledgement. What it returns waits
-    /// until the server has taken the batch.
-    pub(crate) fn produce_unacknowledged(
-        &self,
-        topic: &TopicName,
-        partition: PartitionIndex,
-        batch: RecordBatch,
-    ) -> Result<Option<Taken>, Error> {
-        match &self.transport {
-            Transport::InProcess(broker) => {
-                let _ = broker.produce(topic, partition, batch)?;
-                Ok(None)
-            }
-            Transport::Remote(remote) => {
-                let taken = remote.produce_unacknowledged(topic, partition, &batch);
-                taken.map(Some)
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The task of a producer: hears answers, keeps deadlines, sends again.
+//! The task of a producer: keeps deadlines, sends again, hears a broker in this process.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,8 +9,8 @@ use ratatoskr_core::{
 };
 use tokio::time::Instant;
 
-use super::{Inner, Pending, Started};
-use crate::Error;
+use super::{Inner, Started};
+use crate::{Error, options::FOREVER};
 
 /// Wait before an identity is asked for again.
 const IDENTITY_RETRY: Duration = Duration::from_millis(200);
@@ -21,11 +21,6 @@ enum Heard {
         partition: PartitionIndex,
         id: u64,
         answer: Result<Produced, Error>,
-    },
-    Taken {
-        partition: PartitionIndex,
-        id: u64,
-        outcome: Result<(), Error>,
     },
     Partitions(Result<(), Error>),
     Identity(Result<ProducerIdentity, Error>),
@@ -68,7 +63,6 @@ pub(super) async fn drive(inner: Arc<Inner>) {
         tokio::select! {
             Some(heard) = waiting.next() => match heard {
                 Heard::Answer { partition, id, answer } => inner.answered(partition, id, answer),
-                Heard::Taken { partition, id, outcome } => inner.taken(partition, id, outcome),
                 Heard::Partitions(refreshed) => {
                     refreshing = false;
                     refresh_at = Instant::now() + inner.options.partitions_refresh;
@@ -94,23 +88,11 @@ pub(super) async fn drive(inner: Arc<Inner>) {
 }
 
 fn wait_for(started: Started) -> BoxFuture<'static, Heard> {
-    let Started {
-        partition,
-        id,
-        pending,
-    } = started;
     Box::pin(async move {
-        match pending {
-            Pending::Acknowledgement(pending) => Heard::Answer {
-                partition,
-                id,
-                answer: pending.wait().await,
-            },
-            Pending::Taken(taken) => Heard::Taken {
-                partition,
-                id,
-                outcome: taken.wait().await,
-            },
+        Heard::Answer {
+            partition: started.partition,
+            id: started.id,
+            answer: started.pending.wait().await.map_err(Error::from),
         }
     })
 }
@@ -124,59 +106,45 @@ struct Turn {
 }
 
 impl Inner {
-    /// Does what is due in every partition.
-    fn turn(&self) -> Turn {
+    /// Does what is due. Every partition is looked at when the time has come for one of them, or
+    /// something is out of the ordinary; else those alone that a send has found due.
+    fn turn(self: &Arc<Self>) -> Turn {
         let now = Instant::now();
         let mut state = self.state.lock();
-        let partitions: Vec<_> = state.lanes.keys().copied().collect();
+        let mut flush = self.send_due(&mut state);
         let mut turn = Turn {
             started: Vec::new(),
-            wake_at: None,
+            wake_at: state.looks_at,
             needs_identity: false,
-            finished: state.closed,
+            finished: false,
         };
-        for partition in partitions {
-            if let Some(lane) = state.lanes.get_mut(&partition) {
-                let freed = lane.expire(now);
-                if freed > 0 {
-                    self.room.add_permits(freed);
-                }
-            }
-            self.pump(&mut state, partition);
-            if let Some(lane) = state.lanes.get(&partition) {
+        if state.looks_at.is_none_or(|at| at <= now) {
+            flush |= self.send_all_due(&mut state, now);
+            turn.finished = state.closed;
+            let mut wake_at = None;
+            for lane in state.lanes.values() {
                 turn.needs_identity |= lane.needs_identity();
                 turn.finished &= lane.is_empty();
-                let wake_at = lane.wake_at(self.options.linger);
-                turn.wake_at = turn.wake_at.into_iter().chain(wake_at).min();
+                let lane_at = lane.wake_at(self.options.linger);
+                wake_at = wake_at.into_iter().chain(lane_at).min();
             }
+            turn.wake_at = wake_at;
+            // Far off means that whatever is begun is due before.
+            state.looks_at = Some(wake_at.unwrap_or(now + FOREVER));
         }
         turn.started = std::mem::take(&mut state.started);
+        drop(state);
+        if flush {
+            self.flush_connection();
+        }
         turn
-    }
-
-    fn answered(&self, partition: PartitionIndex, id: u64, answer: Result<Produced, Error>) {
-        let mut state = self.state.lock();
-        if let Some(lane) = state.lanes.get_mut(&partition) {
-            let freed = lane.answered(id, answer, Instant::now());
-            if freed > 0 {
-                self.room.add_permits(freed);
-            }
-        }
-        self.pump(&mut state, partition);
-    }
-
-    fn taken(&self, partition: PartitionIndex, id: u64, outcome: Result<(), Error>) {
-        let mut state = self.state.lock();
-        if let Some(lane) = state.lanes.get_mut(&partition) {
-            self.room.add_permits(lane.gone(id, outcome));
-        }
-        self.pump(&mut state, partition);
     }
 
     /// Gives every partition that waits for one an identity. They may share it, since sequences are
     /// counted a partition.
     fn take_identity(&self, identity: &Result<ProducerIdentity, Error>) {
         let mut state = self.state.lock();
+        state.looks_at = None;
         for lane in state
             .lanes
             .values_mut()

@@ -2,15 +2,19 @@
 //!
 //! ```text
 //! options.rs   what a producer was told      lane.rs      one partition's batches, and their order
-//! delivery.rs  what became of a record       driver.rs    answers, deadlines, retries
+//! delivery.rs  what became of a record       sending.rs   batches out, answers in
+//! driver.rs    deadlines, retries
 //! ```
-//! A send puts its record into its partition's batch and, where nothing is to be waited for, puts
-//! that batch on the wire then and there; the driver, one task a producer, does the rest.
+//! A send puts its record into its partition's batch. Where nothing of that partition is under way
+//! the batch leaves then and there; else it leaves when the task that sends yields, with all that was
+//! sent until then, or with an answer. Answers are heard on the connection's task. The driver, one
+//! task a producer, does what is due by time, and what a broker in this process answers later.
 
 mod delivery;
 mod driver;
 mod lane;
 mod options;
+mod sending;
 
 use std::{
     collections::BTreeMap,
@@ -19,13 +23,12 @@ use std::{
         Arc,
         atomic::{AtomicU32, Ordering},
     },
-    time::{SystemTime, UNIX_EPOCH},
 };
 
 use ratatoskr_core::{
     Error as BrokerError,
     batch::BatchBuilder,
-    broker::{ProducerIdentity, TopicDescription},
+    broker::{PendingProduce, ProducerIdentity, TopicDescription},
     name::TopicName,
     offset::PartitionIndex,
     record::Record,
@@ -41,7 +44,7 @@ use tokio::{
 pub use delivery::{Delivery, RecordMetadata};
 pub use options::{Acks, OnFull, ProducerBuilder};
 
-use crate::{Error, batches::PendingBatch, client::Client, remote::Taken};
+use crate::{Error, client::Client};
 use lane::Lane;
 use options::ProducerOptions;
 
@@ -80,24 +83,21 @@ struct Inner {
 #[derive(Debug, Default)]
 struct State {
     lanes: BTreeMap<PartitionIndex, Lane>,
-    /// Batches whose answers the driver is to wait for.
+    /// Partitions whose open batch is to be sent by the driver as soon as it runs.
+    due: Vec<PartitionIndex>,
+    /// Batches in this process whose answers the driver is to wait for.
     started: Vec<Started>,
+    /// When the driver looks at every partition next; `None` while it has to do so now.
+    looks_at: Option<Instant>,
     closed: bool,
 }
 
-/// A batch that was sent.
+/// A batch that a broker in this process has taken.
 #[derive(Debug)]
 struct Started {
     partition: PartitionIndex,
     id: u64,
-    pending: Pending,
-}
-
-/// What a batch that was sent is waited for with.
-#[derive(Debug)]
-enum Pending {
-    Acknowledgement(PendingBatch),
-    Taken(Taken),
+    pending: PendingProduce,
 }
 
 impl Producer {
@@ -240,7 +240,7 @@ impl Drop for Handle {
 
 impl Inner {
     /// Waits for room for a record; what it takes of the buffer.
-    async fn admit(&self, record: &Record) -> Result<usize, Error> {
+    async fn admit(self: &Arc<Self>, record: &Record) -> Result<usize, Error> {
         let cost = BatchBuilder::default().total_bytes_with(record);
         let bytes_max = self.options.buffer_bytes;
         let too_large = || Error::RecordTooLarge {
@@ -278,109 +278,6 @@ impl Inner {
         acquired.map_err(|_| Error::Closed)
     }
 
-    /// Puts a record into its partition's batch, and sends what is due.
-    fn accept(
-        &self,
-        partition: PartitionIndex,
-        record: &Record,
-        cost: usize,
-    ) -> Result<Delivery, Error> {
-        let now = wall_clock();
-        let mut state = self.state.lock();
-        if state.closed {
-            drop(state);
-            self.room.add_permits(cost);
-            return Err(Error::Closed);
-        }
-        let batch_bytes = self.options.batch_bytes;
-        let lane = state.lanes.entry(partition).or_insert_with(|| {
-            let comes_back = self.client.broker_comes_back();
-            Lane::new(partition, self.identity, &self.options, comes_back)
-        });
-        let pushed = lane.push(record, cost, batch_bytes, now);
-        let delivery = match pushed {
-            Ok((delivery, filled)) => {
-                if filled {
-                    self.router.next_batch();
-                }
-                delivery
-            }
-            Err(error) => {
-                drop(state);
-                self.room.add_permits(cost);
-                return Err(error.into());
-            }
-        };
-        self.pump(&mut state, partition);
-        drop(state);
-        self.wake.notify_one();
-        Ok(delivery)
-    }
-
-    /// Sends what is due of one partition.
-    fn pump(&self, state: &mut State, partition: PartitionIndex) {
-        let State { lanes, started, .. } = state;
-        let Some(lane) = lanes.get_mut(&partition) else {
-            return;
-        };
-        let now = Instant::now();
-        let mut freed = 0;
-        loop {
-            if lane.seal_if_due(now, self.options.linger) {
-                self.router.next_batch();
-            }
-            let Some((id, batch)) = lane.next_to_send(now) else {
-                break;
-            };
-            if self.options.acks == Acks::None {
-                let sent = self
-                    .client
-                    .produce_unacknowledged(&self.topic, partition, batch);
-                match sent {
-                    Ok(Some(taken)) => started.push(Started {
-                        partition,
-                        id,
-                        pending: Pending::Taken(taken),
-                    }),
-                    Ok(None) => freed += lane.gone(id, Ok(())),
-                    Err(error) => freed += lane.gone(id, Err(error)),
-                }
-                continue;
-            }
-            match self.client.produce_batch(&self.topic, partition, &batch) {
-                Ok(pending) => match pending.ready() {
-                    Some(produced) => freed += lane.answered(id, Ok(produced), now),
-                    None => started.push(Started {
-                        partition,
-                        id,
-                        pending: Pending::Acknowledgement(pending),
-                    }),
-                },
-                Err(error) => freed += lane.answered(id, Err(error), now),
-            }
-        }
-        if freed > 0 {
-            self.room.add_permits(freed);
-        }
-    }
-
-    /// Makes everything due that is gathered; the ends of everything that is held.
-    fn hurry(&self) -> Vec<Arc<delivery::BatchOutcome>> {
-        let mut state = self.state.lock();
-        let partitions: Vec<_> = state.lanes.keys().copied().collect();
-        let mut outcomes = Vec::new();
-        for partition in partitions {
-            if let Some(lane) = state.lanes.get_mut(&partition) {
-                lane.hurry();
-                outcomes.extend(lane.outcomes());
-            }
-            self.pump(&mut state, partition);
-        }
-        drop(state);
-        self.wake.notify_one();
-        outcomes
-    }
-
     /// Looks for partitions that were added.
     async fn refresh(&self) -> Result<(), Error> {
         let topic = self.client.describe_topic(&self.topic).await?;
@@ -390,9 +287,16 @@ impl Inner {
     }
 
     fn close(&self) {
-        self.state.lock().closed = true;
+        self.state.lock().close();
         self.room.close();
         self.wake.notify_one();
+    }
+}
+
+impl State {
+    fn close(&mut self) {
+        self.closed = true;
+        self.looks_at = None;
     }
 }
 
@@ -400,11 +304,4 @@ fn count(topic: &TopicDescription) -> u32 {
     u32::try_from(topic.partitions.len())
         .unwrap_or(u32::MAX)
         .max(1)
-}
-
-/// The machine's time.
-fn wall_clock() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    let ms = since.unwrap_or_default().as_millis();
-    Timestamp::new(i64::try_from(ms).unwrap_or(i64::MAX))
 }

@@ -1,8 +1,10 @@
 //! One connection: requests out in the order they were made, answers back to who asked.
 //!
-//! Whoever makes a request writes it to the socket then and there; only what the socket does not
-//! take at once is left to the connection's task, which also reads. Correlations are given in the
-//! order of the bytes, so a goodbye tells which requests were surely not carried out.
+//! A request is queued under the connection's lock, which nobody holds while the operating system is
+//! called: whoever finds that nobody writes then writes all there is, so requests that come together
+//! leave together. Only what the socket does not take at once is left to the connection's task, which
+//! also reads, and writes once for all that the answers of one read have set going. Correlations are
+//! given in the order of the bytes, so a goodbye tells which requests were surely not carried out.
 
 use std::{
     collections::HashMap,
@@ -27,6 +29,7 @@ use tokio::{
     time::Instant,
 };
 
+use super::batch::Listener;
 use crate::Error;
 
 /// Largest frame taken from a server: one batch of the largest size, and as much again as a frame
@@ -59,6 +62,8 @@ pub(crate) struct Link {
     version: u8,
     frame_bytes_max: usize,
     state: Mutex<State>,
+    /// What is being written. Locked by whoever writes; never waited for.
+    writing: Mutex<FrameQueue>,
     /// There is something to write that the socket did not take.
     blocked: Notify,
     /// The client wants the connection closed.
@@ -69,10 +74,30 @@ pub(crate) struct Link {
 struct State {
     queue: FrameQueue,
     last_correlation: u64,
-    waiting: HashMap<u64, oneshot::Sender<Answer>>,
+    waiting: HashMap<u64, Waiting>,
     subscriptions: HashMap<u64, mpsc::UnboundedSender<Pushed>>,
     /// Why no further request is taken.
     ended: Option<String>,
+}
+
+/// Who hears an answer.
+#[derive(Debug)]
+enum Waiting {
+    /// A task that waits.
+    Task(oneshot::Sender<Answer>),
+    /// A producer, called by the connection's task.
+    Batch(Listener),
+}
+
+impl Waiting {
+    /// Must not be called under the connection's lock: a producer answers with further requests.
+    fn hear(self, answer: Answer) {
+        match self {
+            // Who asked may have gone.
+            Self::Task(task) => drop(task.send(answer)),
+            Self::Batch(listener) => listener.hear(answer),
+        }
+    }
 }
 
 impl Link {
@@ -83,6 +108,7 @@ impl Link {
             version: welcome.version,
             frame_bytes_max: welcome.frame_bytes_max as usize,
             state: Mutex::default(),
+            writing: Mutex::default(),
             blocked: Notify::new(),
             closed: Notify::new(),
         }
@@ -99,22 +125,46 @@ impl Link {
     ) -> Result<oneshot::Receiver<Answer>, Error> {
         let (answer, answered) = oneshot::channel();
         self.send(None, request, batch, |state, correlation| {
-            state.waiting.insert(correlation, answer);
+            state.waiting.insert(correlation, Waiting::Task(answer));
         })?;
         Ok(answered)
+    }
+
+    /// Queues a request whose answer `listener` hears; it leaves with the next
+    /// [`flush`](Self::flush).
+    ///
+    /// # Errors
+    /// Nothing was queued.
+    pub(super) fn queue<R: Request>(
+        &self,
+        request: &R,
+        batch: Option<&RecordBatch>,
+        listener: Listener,
+    ) -> Result<(), Error> {
+        self.queue_frame(None, request, batch, |state, correlation| {
+            state.waiting.insert(correlation, Waiting::Batch(listener));
+        })
+        .map(drop)
+    }
+
+    /// Queues a request that has no answer; it leaves with the next [`flush`](Self::flush).
+    ///
+    /// # Errors
+    /// Nothing was queued.
+    pub(super) fn queue_unanswered<B: Body>(
+        &self,
+        body: &B,
+        batch: Option<&RecordBatch>,
+    ) -> Result<(), Error> {
+        self.queue_frame(None, body, batch, |_, _| {}).map(drop)
     }
 
     /// Sends a request that has no answer.
     ///
     /// # Errors
     /// Nothing was sent.
-    pub(super) fn tell<B: Body>(
-        &self,
-        correlation: Option<u64>,
-        body: &B,
-        batch: Option<&RecordBatch>,
-    ) -> Result<(), Error> {
-        self.send(correlation, body, batch, |_, _| {}).map(drop)
+    pub(super) fn tell<B: Body>(&self, correlation: Option<u64>, body: &B) -> Result<(), Error> {
+        self.send(correlation, body, None, |_, _| {}).map(drop)
     }
 
     /// Sends a subscribe request; what is pushed comes through `pushed`, beginning perhaps before
@@ -129,7 +179,7 @@ impl Link {
     ) -> Result<(u64, oneshot::Receiver<Answer>), Error> {
         let (answer, answered) = oneshot::channel();
         let correlation = self.send(None, subscribe, None, |state, correlation| {
-            state.waiting.insert(correlation, answer);
+            state.waiting.insert(correlation, Waiting::Task(answer));
             state.subscriptions.insert(correlation, pushed);
         })?;
         Ok((correlation, answered))
@@ -140,11 +190,23 @@ impl Link {
         let there = self.state.lock().subscriptions.remove(&correlation);
         if there.is_some() {
             // Where the connection has ended, so has the subscription.
-            let _ = self.tell(Some(correlation), &wire::Unsubscribe {}, None);
+            let _ = self.tell(Some(correlation), &wire::Unsubscribe {});
         }
     }
 
     fn send<B: Body>(
+        &self,
+        correlation: Option<u64>,
+        body: &B,
+        batch: Option<&RecordBatch>,
+        register: impl FnOnce(&mut State, u64),
+    ) -> Result<u64, Error> {
+        let correlation = self.queue_frame(correlation, body, batch, register)?;
+        self.flush();
+        Ok(correlation)
+    }
+
+    fn queue_frame<B: Body>(
         &self,
         correlation: Option<u64>,
         body: &B,
@@ -161,11 +223,25 @@ impl Link {
         });
         self.enqueue(&mut state.queue, correlation, body, batch)?;
         register(&mut state, correlation);
-        // A socket that takes nothing, or an error, is the connection's task's to deal with.
-        if !matches!(self.write(&mut state.queue), Ok(true)) {
-            self.blocked.notify_one();
-        }
         Ok(correlation)
+    }
+
+    /// Writes what is queued, as far as the socket takes it, unless somebody does already.
+    pub(super) fn flush(&self) {
+        // Whoever writes looks again after giving the lock back, so nothing that was queued before
+        // this is left over.
+        while let Some(mut writing) = self.writing.try_lock() {
+            writing.append(&mut self.state.lock().queue);
+            // A socket that takes nothing, or an error, is the connection's task's to deal with.
+            let is_written = matches!(self.write(&mut writing), Ok(true));
+            drop(writing);
+            if !is_written {
+                return self.blocked.notify_one();
+            }
+            if self.state.lock().queue.is_empty() {
+                return;
+            }
+        }
     }
 
     fn enqueue<B: Body>(
@@ -250,18 +326,24 @@ impl Link {
                     }
                     asked = true;
                     // The answer is heard like any other; nobody waits for it.
-                    let _ = self.tell(None, &Ping {}, None);
+                    let _ = self.tell(None, &Ping {});
                 }
             }
         }
     }
 
     async fn write_blocked(&self) -> io::Result<()> {
-        if self.state.lock().queue.is_empty() {
+        let is_blocked = || {
+            let writing = self.writing.lock();
+            !writing.is_empty() || !self.state.lock().queue.is_empty()
+        };
+        if !is_blocked() {
             self.blocked.notified().await;
         }
         self.stream.writable().await?;
-        self.write(&mut self.state.lock().queue).map(drop)
+        let mut writing = self.writing.lock();
+        writing.append(&mut self.state.lock().queue);
+        self.write(&mut writing).map(drop)
     }
 
     /// Reads what is there and hands out every frame that is whole; whether there was anything.
@@ -280,6 +362,8 @@ impl Link {
         {
             self.take(frame)?;
         }
+        // What the answers have set going.
+        self.flush();
         Ok(true)
     }
 
@@ -324,8 +408,7 @@ impl Link {
     fn answer(&self, correlation: u64, answer: Answer) {
         let waiting = self.state.lock().waiting.remove(&correlation);
         if let Some(waiting) = waiting {
-            // Who asked may have gone.
-            let _ = waiting.send(answer);
+            waiting.hear(answer);
         }
     }
 
@@ -335,26 +418,25 @@ impl Link {
         let mut state = self.state.lock();
         let reason = state.ended.get_or_insert_with(|| reason.to_owned()).clone();
         let beyond = |correlation: u64| last_taken.is_some_and(|last| correlation > last);
-        let over: Vec<u64> = state
+        // In the order of the requests, as they would have been answered.
+        let mut over: Vec<(u64, Waiting)> = state
             .waiting
-            .keys()
-            .copied()
-            .filter(|&correlation| last_taken.is_none() || beyond(correlation))
+            .extract_if(|&correlation, _| last_taken.is_none() || beyond(correlation))
             .collect();
-        for correlation in over {
+        over.sort_unstable_by_key(|&(correlation, _)| correlation);
+        if last_taken.is_none() {
+            for (_, pushed) in state.subscriptions.drain() {
+                let _ = pushed.send(Pushed::Lost);
+            }
+        }
+        drop(state);
+        for (correlation, waiting) in over {
             let outcome = if beyond(correlation) {
                 Outcome::Failed
             } else {
                 Outcome::Unknown
             };
-            if let Some(waiting) = state.waiting.remove(&correlation) {
-                let _ = waiting.send(Err(self.lost(&reason, outcome)));
-            }
-        }
-        if last_taken.is_none() {
-            for (_, pushed) in state.subscriptions.drain() {
-                let _ = pushed.send(Pushed::Lost);
-            }
+            waiting.hear(Err(self.lost(&reason, outcome)));
         }
     }
 

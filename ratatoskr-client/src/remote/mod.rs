@@ -1,5 +1,6 @@
 //! The broker over the network: one connection at a time, made again whenever it is lost.
 
+mod batch;
 mod connect;
 mod link;
 mod requests;
@@ -11,8 +12,9 @@ use tokio::{
     time::Instant,
 };
 
+pub(crate) use batch::{HearBatches, Listener};
 pub(crate) use link::{Link, Pushed};
-pub(crate) use requests::{RemoteSubscription, Repeat, Sent, Taken};
+pub(crate) use requests::{RemoteSubscription, Repeat, Sent};
 
 use crate::{
     Error,

@@ -15,7 +15,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::{Link, Pushed, Remote, link::Answer};
+use super::{Link, Listener, Pushed, Remote, link::Answer};
 use crate::Error;
 
 /// What may be done when a connection is lost before the answer.
@@ -30,20 +30,6 @@ pub(crate) enum Repeat {
 /// A batch on its way to a server.
 #[derive(Debug)]
 pub(crate) struct Sent(oneshot::Receiver<Answer>);
-
-/// A batch without acknowledgement on its way to a server.
-#[derive(Debug)]
-pub(crate) struct Taken(oneshot::Receiver<Answer>);
-
-impl Taken {
-    /// Waits until the server has taken it.
-    ///
-    /// # Errors
-    /// How the connection was lost.
-    pub(crate) async fn wait(self) -> Result<(), Error> {
-        self.0.await.map_err(|_| Error::Closed)?.map(drop)
-    }
-}
 
 impl Remote {
     /// Asks, waiting for a connection if there is none, and again where `repeat` allows.
@@ -128,27 +114,39 @@ impl Remote {
         self.link()?.request(&produce, Some(batch)).map(Sent)
     }
 
-    /// The same without an acknowledgement; what it returns waits until the server has taken the
-    /// batch, so that there is a bound to what is written and not yet taken.
+    /// Queues a producer's batch for the connection there is; `listener` hears what becomes of it. It
+    /// leaves with the next [`flush`](Self::flush).
     ///
     /// # Errors
-    /// As [`Error::outcome`] tells.
-    pub(crate) fn produce_unacknowledged(
+    /// As [`Error::outcome`] tells; the listener then hears nothing.
+    pub(crate) fn queue_batch(
         &self,
         topic: &TopicName,
-        partition: PartitionIndex,
         batch: &RecordBatch,
-    ) -> Result<Taken, Error> {
+        listener: Listener,
+    ) -> Result<(), Error> {
         let produce = wire::Produce {
             topic: topic.clone(),
-            partition,
-            acknowledge: false,
+            partition: listener.partition,
+            acknowledge: listener.acknowledged,
         };
         let link = self.link()?;
-        link.tell(None, &produce, Some(batch))?;
-        // Frames are taken in their order, so the answer to this tells that the batch was.
-        let taken = link.request(&wire::Ping {}, None);
-        taken.map(Taken).map_err(Error::perhaps_carried_out)
+        if listener.acknowledged {
+            return link.queue(&produce, Some(batch), listener);
+        }
+        link.queue_unanswered(&produce, Some(batch))?;
+        // Frames are taken in their order, so the answer to this tells that the batch was: there is
+        // a bound to what is written and not yet taken.
+        let taken = link.queue(&wire::Ping {}, None, listener);
+        taken.map_err(Error::perhaps_carried_out)
+    }
+
+    /// Lets what is queued leave.
+    pub(crate) fn flush(&self) {
+        // Without a connection there is nothing that could.
+        if let Ok(link) = self.link() {
+            link.flush();
+        }
     }
 
     /// Begins a subscription on whatever connection there is; what is pushed comes through the
@@ -205,7 +203,7 @@ async fn answer_by(
     }
 }
 
-fn decode<R: Request>(frame: &Frame) -> Result<R::Response, Error> {
+pub(super) fn decode<R: Request>(frame: &Frame) -> Result<R::Response, Error> {
     frame
         .decode_body()
         .map_err(|error| Error::Protocol(error.to_string()))
@@ -233,7 +231,7 @@ impl RemoteSubscription {
     /// Lets the server push more.
     pub(crate) fn grant(&self, credit: wire::Credit) {
         // Where the connection has ended, the subscription hears of it.
-        let _ = self.link.tell(Some(self.correlation), &credit, None);
+        let _ = self.link.tell(Some(self.correlation), &credit);
     }
 }
 

@@ -41,6 +41,13 @@ impl BatchBuilder {
         }
     }
 
+    /// Makes room for so many bytes of records at once.
+    #[must_use]
+    pub fn with_capacity(mut self, bytes: usize) -> Self {
+        self.records.reserve(bytes);
+        self
+    }
+
     /// The batch is this idempotent producer's.
     #[must_use]
     pub fn with_producer(mut self, producer: ProducerStamp) -> Self {

@@ -29,6 +29,14 @@ impl FrameQueue {
         self.sealed.push_back(slice);
     }
 
+    /// Moves all that `other` has behind what is here.
+    pub fn append(&mut self, other: &mut Self) {
+        self.seal();
+        other.seal();
+        self.sealed_bytes += std::mem::take(&mut other.sealed_bytes);
+        self.sealed.append(&mut other.sealed);
+    }
+
     /// Bytes not yet sent.
     pub fn len(&self) -> usize {
         self.sealed_bytes + self.tail.len()
@@ -85,7 +93,10 @@ mod tests {
             let mut queue = FrameQueue::default();
             queue.tail().extend_from_slice(b"head one, ");
             queue.push(Bytes::from_static(b"batches, "));
-            queue.tail().extend_from_slice(b"head two");
+            let mut later = FrameQueue::default();
+            later.tail().extend_from_slice(b"head two");
+            queue.append(&mut later);
+            assert!(later.is_empty());
             assert_eq!(queue.len(), whole.len());
             let mut sent = Vec::new();
             while !queue.is_empty() {

@@ -46,6 +46,8 @@ struct Open {
     outcome: Arc<BatchOutcome>,
     since: Instant,
     cost: usize,
+    /// Whether the driver has been told to send it.
+    scheduled: bool,
 }
 
 /// A batch that is full, or due.
@@ -94,6 +96,8 @@ pub(super) struct Lane {
     recovering: bool,
     attempts: u32,
     retry_at: Option<Instant>,
+    /// Bytes of the last batch: the next one probably needs as many.
+    records_bytes: usize,
 }
 
 /// What a lane may do.
@@ -134,6 +138,7 @@ impl Lane {
             recovering: false,
             attempts: 0,
             retry_at: None,
+            records_bytes: 0,
         }
     }
 
@@ -149,6 +154,47 @@ impl Lane {
     /// Whether it waits for an identity.
     pub(super) const fn needs_identity(&self) -> bool {
         self.is_idempotent() && self.identity.is_none()
+    }
+
+    /// Whether nothing is under way or waits to be, so that what is gathered need not wait either.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.under_way.is_empty() && self.queue.is_empty()
+    }
+
+    /// Whether anything is gathered that is not sealed.
+    pub(super) const fn has_open(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// Whether it waits for something that only the driver does: an identity, or another attempt.
+    pub(super) const fn is_troubled(&self) -> bool {
+        self.needs_identity() || self.retry_at.is_some()
+    }
+
+    /// Notes that the open batch is to be sent when the driver runs; `false` where that was noted
+    /// before, or it could not be sent, so that an answer will see to it.
+    pub(super) fn schedule(&mut self) -> bool {
+        let may_send = !self.recovering
+            && !self.needs_identity()
+            && self.retry_at.is_none()
+            && self.under_way.len() < self.under_way_max();
+        let open = self.open.as_mut().filter(|_| may_send);
+        open.is_some_and(|open| !std::mem::replace(&mut open.scheduled, true))
+    }
+
+    /// When a batch of one record is due: only the first record of a batch can make it the next that
+    /// is.
+    pub(super) fn begun_due_at(&self, linger: Duration) -> Option<Instant> {
+        let open = self
+            .open
+            .as_ref()
+            .filter(|open| open.builder.record_count() == 1);
+        let begun = open.map(|open| open.since + linger.min(self.delivery_timeout));
+        let sent = self
+            .under_way
+            .back()
+            .map(|sent| sent.sealed.since + self.delivery_timeout);
+        begun.or(sent)
     }
 
     /// Adds a record; also whether that filled a batch.
@@ -169,10 +215,12 @@ impl Lane {
             filled = true;
         }
         let mut open = self.open.take().unwrap_or_else(|| Open {
-            builder: BatchBuilder::new(self.compression),
+            builder: BatchBuilder::new(self.compression)
+                .with_capacity(self.records_bytes.min(batch_bytes)),
             outcome: Arc::default(),
             since: Instant::now(),
             cost: 0,
+            scheduled: false,
         });
         let index = open.builder.record_count();
         let pushed = open.builder.push(record, now);
@@ -197,9 +245,14 @@ impl Lane {
 
     fn seal(&mut self, open: Open) {
         let count = open.builder.record_count();
-        match open.builder.build() {
-            Ok(mut batch) => {
-                self.stamp(&mut batch, count);
+        self.records_bytes = open.builder.total_bytes();
+        // Where the identity is not known yet, the sequence is given later.
+        let builder = match self.next_stamp(count) {
+            Some(stamp) => open.builder.with_producer(stamp),
+            None => open.builder,
+        };
+        match builder.build() {
+            Ok(batch) => {
                 self.queue.push_back(Sealed {
                     batch,
                     outcome: open.outcome,
@@ -214,16 +267,16 @@ impl Lane {
         }
     }
 
-    /// Gives a batch its sequence, if the identity is known; if not, it is given later.
-    fn stamp(&mut self, batch: &mut RecordBatch, count: u32) {
-        if let Some(identity) = self.identity {
-            batch.set_producer(ProducerStamp {
-                id: identity.id,
-                epoch: identity.epoch,
-                base_sequence: self.next_sequence,
-            });
-            self.next_sequence = self.next_sequence.plus(count);
-        }
+    /// The next `count` sequences, if the identity is known.
+    fn next_stamp(&mut self, count: u32) -> Option<ProducerStamp> {
+        let identity = self.identity?;
+        let base_sequence = self.next_sequence;
+        self.next_sequence = base_sequence.plus(count);
+        Some(ProducerStamp {
+            id: identity.id,
+            epoch: identity.epoch,
+            base_sequence,
+        })
     }
 
     /// Goes on under a new identity. No batch is under way.
@@ -234,22 +287,27 @@ impl Lane {
         let mut queue = std::mem::take(&mut self.queue);
         for sealed in &mut queue {
             let count = sealed.batch.header().record_count.unsigned_abs();
-            self.stamp(&mut sealed.batch, count);
+            if let Some(stamp) = self.next_stamp(count) {
+                sealed.batch.set_producer(stamp);
+            }
             sealed.unknown = false;
         }
         self.queue = queue;
     }
 
-    fn may_send(&self, now: Instant) -> bool {
-        let under_way_max = match self.mode {
+    const fn under_way_max(&self) -> usize {
+        match self.mode {
             Mode::Unacknowledged => UNDER_WAY_MAX,
             Mode::Idempotent if self.proven => UNDER_WAY_MAX,
             Mode::Idempotent | Mode::Acknowledged => 1,
-        };
+        }
+    }
+
+    fn may_send(&self, now: Instant) -> bool {
         !self.recovering
             && !self.needs_identity()
             && self.retry_at.is_none_or(|at| at <= now)
-            && self.under_way.len() < under_way_max
+            && self.under_way.len() < self.under_way_max()
     }
 
     /// Seals the open batch if it has waited long enough and could be sent now; if it could not, it

@@ -1,0 +1,332 @@
+//! Batches on their way out, and the answers to them.
+
+use std::{
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use ratatoskr_core::{
+    batch::RecordBatch,
+    broker::{PendingProduce, Produced},
+    offset::PartitionIndex,
+    record::Record,
+    time::Timestamp,
+    wire,
+};
+use tokio::time::Instant;
+
+use super::{Acks, Delivery, Inner, Started, State, delivery::BatchOutcome, lane::Lane};
+use crate::{
+    Error,
+    client::Transport,
+    remote::{HearBatches, Listener},
+};
+
+/// How a batch was sent.
+enum Sent {
+    /// The connection's task hears the answer.
+    Heard,
+    /// The broker in this process has answered.
+    Answered(Produced),
+    /// It will.
+    Pending(PendingProduce),
+    /// No answer is wanted.
+    Gone,
+}
+
+/// What becomes of the batch that is being gathered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Open {
+    /// It goes on filling.
+    Left,
+    /// It is sent if it has waited long enough.
+    IfDue,
+}
+
+/// What is to be done once the producer's lock is given back.
+#[derive(Clone, Copy, Debug, Default)]
+#[must_use]
+struct Then {
+    /// Something was queued for the connection.
+    flush: bool,
+    /// The driver has something to do.
+    wake: bool,
+}
+
+impl Inner {
+    /// Puts a record into its partition's batch, and sends what is due.
+    pub(super) fn accept(
+        self: &Arc<Self>,
+        partition: PartitionIndex,
+        record: &Record,
+        cost: usize,
+    ) -> Result<Delivery, Error> {
+        let now = wall_clock();
+        let mut state = self.state.lock();
+        let accepted = if state.closed {
+            Err(Error::Closed)
+        } else {
+            self.push(&mut state, partition, record, cost, now)
+        };
+        let then = accepted.as_ref().map_or_else(
+            |_| Then::default(),
+            |(_, filled)| self.send_or_schedule(&mut state, partition, *filled),
+        );
+        drop(state);
+        self.carry_out(then);
+        match accepted {
+            Ok((delivery, _)) => Ok(delivery),
+            Err(error) => {
+                self.room.add_permits(cost);
+                Err(error)
+            }
+        }
+    }
+
+    fn push(
+        &self,
+        state: &mut State,
+        partition: PartitionIndex,
+        record: &Record,
+        cost: usize,
+        now: Timestamp,
+    ) -> Result<(Delivery, bool), Error> {
+        let lane = state.lanes.entry(partition).or_insert_with(|| {
+            let comes_back = self.client.broker_comes_back();
+            Lane::new(partition, self.identity, &self.options, comes_back)
+        });
+        let (delivery, filled) = lane.push(record, cost, self.options.batch_bytes, now)?;
+        if filled {
+            self.router.next_batch();
+        }
+        Ok((delivery, filled))
+    }
+
+    /// After a record was added: a full batch, and one that nothing goes before, leaves at once; any
+    /// other with what is still to come.
+    fn send_or_schedule(
+        self: &Arc<Self>,
+        state: &mut State,
+        partition: PartitionIndex,
+        filled: bool,
+    ) -> Then {
+        let mut then = Then::default();
+        if filled {
+            then = self.pump(state, partition, Open::Left);
+        }
+        let Some(lane) = state.lanes.get_mut(&partition) else {
+            return then;
+        };
+        if self.options.linger.is_zero() && lane.has_open() {
+            if lane.is_quiet() {
+                then = self.pump(state, partition, Open::IfDue);
+            } else if lane.schedule() {
+                state.due.push(partition);
+                then.wake = true;
+            }
+        }
+        // A batch that was just begun may be due before the driver would look.
+        if let Some(lane) = state.lanes.get(&partition)
+            && let Some(looks_at) = state.looks_at
+            && lane
+                .begun_due_at(self.options.linger)
+                .is_some_and(|due| due < looks_at)
+        {
+            state.looks_at = None;
+            then.wake = true;
+        }
+        then
+    }
+
+    /// Sends what is sealed of one partition, and perhaps what is gathered.
+    fn pump(self: &Arc<Self>, state: &mut State, partition: PartitionIndex, open: Open) -> Then {
+        let mut then = Then::default();
+        let State { lanes, started, .. } = state;
+        let Some(lane) = lanes.get_mut(&partition) else {
+            return then;
+        };
+        let now = Instant::now();
+        let mut freed = 0;
+        loop {
+            if open == Open::IfDue && lane.seal_if_due(now, self.options.linger) {
+                self.router.next_batch();
+            }
+            let Some((id, batch)) = lane.next_to_send(now) else {
+                break;
+            };
+            match self.send(partition, id, batch) {
+                Ok(Sent::Heard) => then.flush = true,
+                Ok(Sent::Gone) => freed += lane.gone(id, Ok(())),
+                Ok(Sent::Answered(produced)) => freed += lane.answered(id, Ok(produced), now),
+                Ok(Sent::Pending(pending)) => {
+                    then.wake = true;
+                    started.push(Started {
+                        partition,
+                        id,
+                        pending,
+                    });
+                }
+                Err(error) if self.options.acks == Acks::None => freed += lane.gone(id, Err(error)),
+                Err(error) => freed += lane.answered(id, Err(error), now),
+            }
+        }
+        if lane.is_troubled() {
+            state.looks_at = None;
+            then.wake = true;
+        }
+        if freed > 0 {
+            self.room.add_permits(freed);
+        }
+        then
+    }
+
+    fn send(
+        self: &Arc<Self>,
+        partition: PartitionIndex,
+        id: u64,
+        batch: RecordBatch,
+    ) -> Result<Sent, Error> {
+        let acknowledged = self.options.acks != Acks::None;
+        match &self.client.transport {
+            Transport::InProcess(broker) => {
+                let pending = broker.produce(&self.topic, partition, batch)?;
+                Ok(match pending.ready() {
+                    _ if !acknowledged => Sent::Gone,
+                    Some(produced) => Sent::Answered(produced),
+                    None => Sent::Pending(pending),
+                })
+            }
+            Transport::Remote(remote) => {
+                let listener = Listener {
+                    producer: Arc::clone(self) as Arc<dyn HearBatches>,
+                    partition,
+                    id,
+                    acknowledged,
+                };
+                remote.queue_batch(&self.topic, &batch, listener)?;
+                Ok(Sent::Heard)
+            }
+        }
+    }
+
+    fn carry_out(&self, then: Then) {
+        if then.flush {
+            self.flush_connection();
+        }
+        if then.wake {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Lets the batches that are queued leave.
+    pub(super) fn flush_connection(&self) {
+        if let Transport::Remote(remote) = &self.client.transport {
+            remote.flush();
+        }
+    }
+
+    /// Sends the open batches of the partitions that were found due; the driver calls it.
+    pub(super) fn send_due(self: &Arc<Self>, state: &mut State) -> bool {
+        let mut flush = false;
+        for partition in std::mem::take(&mut state.due) {
+            flush |= self.pump(state, partition, Open::IfDue).flush;
+        }
+        flush
+    }
+
+    /// Sends what is due of every partition by now; the driver calls it.
+    pub(super) fn send_all_due(self: &Arc<Self>, state: &mut State, now: Instant) -> bool {
+        let partitions: Vec<_> = state.lanes.keys().copied().collect();
+        let mut flush = false;
+        for partition in partitions {
+            if let Some(lane) = state.lanes.get_mut(&partition) {
+                let freed = lane.expire(now);
+                if freed > 0 {
+                    self.room.add_permits(freed);
+                }
+            }
+            flush |= self.pump(state, partition, Open::IfDue).flush;
+        }
+        flush
+    }
+
+    /// Makes everything due that is gathered; the ends of everything that is held.
+    pub(super) fn hurry(self: &Arc<Self>) -> Vec<Arc<BatchOutcome>> {
+        let mut state = self.state.lock();
+        let partitions: Vec<_> = state.lanes.keys().copied().collect();
+        let mut outcomes = Vec::new();
+        for partition in partitions {
+            if let Some(lane) = state.lanes.get_mut(&partition) {
+                lane.hurry();
+                outcomes.extend(lane.outcomes());
+            }
+            let _ = self.pump(&mut state, partition, Open::IfDue);
+        }
+        state.looks_at = None;
+        drop(state);
+        self.carry_out(Then {
+            flush: true,
+            wake: true,
+        });
+        outcomes
+    }
+
+    /// Takes in an answer, and queues what may follow it. The caller lets it leave.
+    pub(super) fn answered(
+        self: &Arc<Self>,
+        partition: PartitionIndex,
+        id: u64,
+        answer: Result<Produced, Error>,
+    ) {
+        self.heard(partition, |lane| lane.answered(id, answer, Instant::now()));
+    }
+
+    fn heard(self: &Arc<Self>, partition: PartitionIndex, tell: impl FnOnce(&mut Lane) -> usize) {
+        let mut state = self.state.lock();
+        if let Some(lane) = state.lanes.get_mut(&partition) {
+            let freed = tell(lane);
+            if freed > 0 {
+                self.room.add_permits(freed);
+            }
+        }
+        let mut then = self.pump(&mut state, partition, Open::IfDue);
+        if state.closed {
+            // The driver ends once nothing is left.
+            state.looks_at = None;
+            then.wake = true;
+        }
+        drop(state);
+        if then.wake {
+            self.wake.notify_one();
+        }
+    }
+}
+
+impl HearBatches for Inner {
+    fn acknowledged(
+        self: Arc<Self>,
+        partition: PartitionIndex,
+        id: u64,
+        answer: Result<wire::Produced, Error>,
+    ) {
+        let answer = answer.map(|produced| Produced {
+            partition,
+            base_offset: produced.base_offset,
+            log_append_time: produced.log_append_time,
+            durability: produced.durability.0,
+            duplicate: produced.duplicate,
+        });
+        self.answered(partition, id, answer);
+    }
+
+    fn taken(self: Arc<Self>, partition: PartitionIndex, id: u64, outcome: Result<(), Error>) {
+        self.heard(partition, |lane| lane.gone(id, outcome));
+    }
+}
+
+/// The machine's time.
+fn wall_clock() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    let ms = since.unwrap_or_default().as_millis();
+    Timestamp::new(i64::try_from(ms).unwrap_or(i64::MAX))
+}
