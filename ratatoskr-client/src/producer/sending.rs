@@ -290,6 +290,15 @@ impl Inner {
             }
         }
         let mut then = self.pump(&mut state, partition, Open::IfDue);
+        // What could not be sent before the answer may be due before the driver would look.
+        let lane = state.lanes.get(&partition);
+        let due = lane.and_then(|lane| lane.wake_at(self.options.linger));
+        if let (Some(due), Some(looks_at)) = (due, state.looks_at)
+            && due < looks_at
+        {
+            state.looks_at = None;
+            then.wake = true;
+        }
         if state.closed {
             // The driver ends once nothing is left.
             state.looks_at = None;

@@ -27,7 +27,7 @@ use tokio::{
 
 use super::{
     buffers::{Inbox, poll_write},
-    handlers::{self, Acknowledgement, Completed, Handled, Reply, Session},
+    handlers::{self, Acknowledgement, Completed, Handled, LastProduce, Reply, Session},
     handshake::{Greeted, unsupported_version},
     subscription::Subscriptions,
 };
@@ -71,6 +71,7 @@ struct Connection<S> {
     /// Everything else that has to be waited for.
     work: FuturesUnordered<BoxFuture<'static, Completed>>,
     subscriptions: Subscriptions,
+    last_produce: LastProduce,
     /// Unanswered requests, and the bytes of their frames.
     requests: usize,
     request_bytes: usize,
@@ -89,6 +90,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             acknowledgements: VecDeque::new(),
             work: FuturesUnordered::new(),
             subscriptions: Subscriptions::default(),
+            last_produce: LastProduce::default(),
             requests: 0,
             request_bytes: 0,
             last_correlation: 0,
@@ -169,7 +171,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.last_correlation = self.last_correlation.max(frame.correlation);
         let bytes = frame.body.len() + frame.batches.len();
         let correlation = frame.correlation;
-        match handlers::dispatch(&self.session, &mut self.subscriptions, frame) {
+        let (subscriptions, last) = (&mut self.subscriptions, &mut self.last_produce);
+        match handlers::dispatch(&self.session, subscriptions, last, frame) {
             Handled::Answer(reply) => self.send(reply),
             Handled::Acknowledge(waiting) => {
                 self.request_taken(bytes);
@@ -255,15 +258,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn poll_acknowledgements(&mut self, cx: &mut Context<'_>) -> bool {
         let mut progress = false;
         while let Some(first) = self.acknowledgements.front_mut() {
-            let Poll::Ready(reply) = first.poll(&self.session, cx) else {
+            if first.poll(&self.session, &mut self.outbox, cx).is_pending() {
                 break;
-            };
+            }
             let bytes = first.bytes;
             self.acknowledgements.pop_front();
             self.request_answered(bytes);
-            if let Some(reply) = reply {
-                self.send(reply);
-            }
             progress = true;
         }
         progress

@@ -14,10 +14,12 @@ use futures_util::future::BoxFuture;
 use ratatoskr_core::{
     Broker, Error,
     broker::FetchResponse,
-    wire::{self, Body, Done, ErrorBody, ErrorCode, Frame, FrameError, Kind, Ping, Request},
+    wire::{
+        self, Body, Done, ErrorBody, ErrorCode, Frame, FrameError, FrameQueue, Kind, Ping, Request,
+    },
 };
 
-pub(super) use produce::Acknowledgement;
+pub(super) use produce::{Acknowledgement, LastProduce};
 
 use super::{limits::NativeLimits, listener::Drain, subscription::Subscriptions};
 
@@ -76,6 +78,7 @@ where
 pub(super) fn dispatch(
     session: &Session,
     subscriptions: &mut Subscriptions,
+    last: &mut LastProduce,
     frame: Frame,
 ) -> Handled {
     if frame.is_response() {
@@ -83,7 +86,7 @@ pub(super) fn dispatch(
     }
     match frame.kind() {
         Some(Kind::Ping) => answer_now::<Ping>(session, &frame, |_| Ok(Done {})),
-        Some(Kind::Produce) => produce::handle(session, frame),
+        Some(Kind::Produce) => produce::handle(session, last, frame),
         Some(Kind::NewProducer) => produce::new_producer(session, &frame),
         Some(Kind::Fetch) => fetch::handle(session, &frame),
         Some(Kind::FindOffset) => later::<wire::FindOffset>(session, &frame),
@@ -155,6 +158,23 @@ impl Session {
         match outcome {
             Ok(body) => self.reply_with::<R>(correlation, &body, Vec::new()),
             Err(error) => self.error(correlation, &error),
+        }
+    }
+
+    /// The response to a request, written behind what is in `out`.
+    fn reply_into<R: Request>(
+        &self,
+        correlation: u64,
+        outcome: Result<R::Response, ErrorBody>,
+        out: &mut FrameQueue,
+    ) {
+        let encoded = match outcome {
+            Ok(body) => wire::encode_response::<R>(self.version, correlation, &body, 0, out.tail()),
+            Err(error) => wire::encode(self.version, correlation, &error, 0, out.tail()),
+        };
+        if let Err(error) = encoded {
+            out.tail()
+                .unsplit(self.cannot_encode(correlation, &error).head);
         }
     }
 

@@ -6,14 +6,42 @@ use std::{
     task::{Context, Poll},
 };
 
+use bytes::Bytes;
 use ratatoskr_core::{
     Error,
     batch::RecordBatch,
     broker::{PendingProduce, Produced},
-    wire::{self, Frame, NewProducer, Produce, ProducerBody, WireDurability},
+    wire::{
+        self, ErrorBody, Frame, FrameQueue, NewProducer, Produce, ProducerBody, WireDurability,
+    },
 };
 
-use super::{Handled, Reply, Session, answer_now, told};
+use super::{Handled, Session, answer_now, told};
+
+/// Where a connection's last batch went: most go where the one before did, and then the same bytes
+/// need not be decoded again.
+#[derive(Debug, Default)]
+pub(in crate::native) struct LastProduce {
+    body: Bytes,
+    decoded: Option<Produce>,
+}
+
+impl LastProduce {
+    fn decode(&mut self, frame: &Frame) -> Result<&Produce, ErrorBody> {
+        if self.decoded.is_none() || self.body != frame.body {
+            self.decoded = Some(
+                frame
+                    .decode_body()
+                    .map_err(|error| ErrorBody::from(&error))?,
+            );
+            // A copy of its own, since a slice would hold on to all that was read with it.
+            self.body = Bytes::copy_from_slice(&frame.body);
+        }
+        self.decoded
+            .as_ref()
+            .ok_or_else(|| ErrorBody::new(wire::ErrorCode::Internal, "nothing was decoded"))
+    }
+}
 
 /// A batch on its way to its topic's durability.
 pub(in crate::native) struct Acknowledgement {
@@ -36,12 +64,13 @@ impl Acknowledgement {
         self
     }
 
-    /// Ready with the response, if one is wanted.
+    /// Ready once the response, if one is wanted, is in `out`.
     pub(in crate::native) fn poll(
         &mut self,
         session: &Session,
+        out: &mut FrameQueue,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Reply>> {
+    ) -> Poll<()> {
         let outcome = match &mut self.outcome {
             Outcome::Known(outcome) => outcome.clone(),
             Outcome::Pending(pending) => match pending.as_mut().poll(cx) {
@@ -49,10 +78,11 @@ impl Acknowledgement {
                 Poll::Pending => return Poll::Pending,
             },
         };
-        Poll::Ready(self.wanted.then(|| {
+        if self.wanted {
             let body = outcome.map(body).map_err(told);
-            session.reply::<Produce>(self.correlation, body)
-        }))
+            session.reply_into::<Produce>(self.correlation, body, out);
+        }
+        Poll::Ready(())
     }
 }
 
@@ -65,15 +95,13 @@ fn body(produced: Produced) -> wire::Produced {
     }
 }
 
-pub(super) fn handle(session: &Session, frame: Frame) -> Handled {
+pub(super) fn handle(session: &Session, last: &mut LastProduce, frame: Frame) -> Handled {
     let correlation = frame.correlation;
-    let produce: Produce = match frame.decode_body() {
+    let produce = match last.decode(&frame) {
         Ok(produce) => produce,
-        Err(error) => {
-            return Handled::Answer(session.error(correlation, &(&error).into()));
-        }
+        Err(error) => return Handled::Answer(session.error(correlation, &error)),
     };
-    let submitted = submit(session, &produce, frame);
+    let submitted = submit(session, produce, frame);
     Handled::Acknowledge(Acknowledgement {
         correlation,
         wanted: produce.acknowledge,
