@@ -44,8 +44,9 @@ pub struct Submission {
 }
 
 /// Takes batches whose fate is decided. For each submission exactly one of the two is called, in
-/// the order of submission, from whichever thread commits; neither may wait. Only a batch that its
-/// sink turns away may be failed while those before it are still being written.
+/// the order of submission, from whichever thread commits; neither may wait. Batches that follow one
+/// another and were submitted with the same sink may be applied together. Only a batch that its sink
+/// turns away may be failed while those before it are still being written.
 pub trait CommitSink: Send + Sync + fmt::Debug {
     /// Whether batches submitted with this sink may still be committed. The committer asks right
     /// before it writes a batch's frame, after every outcome of earlier batches was handed out; on
@@ -56,12 +57,13 @@ pub trait CommitSink: Send + Sync + fmt::Debug {
     /// sink, and this answer keeps the old ones out.
     fn accepts(&self) -> bool;
 
-    /// The batch is durable. Append it to the partition and let readers see it.
+    /// These batches, at least one, are durable. Append them to the partition and let readers see
+    /// them.
     ///
     /// # Errors
-    /// The batch is durable but could not be applied; the committer keeps it for the partition's
-    /// reopening, and the ticket ends [`CommitError::Unknown`].
-    fn apply(&self, batch: RecordBatch) -> StorageResult<()>;
+    /// They are durable but could not be applied; the committer keeps all of them for the partition's
+    /// reopening, and their tickets end [`CommitError::Unknown`].
+    fn apply(&self, batches: &[RecordBatch]) -> StorageResult<()>;
 
     /// The batch was not committed, or nobody knows.
     fn fail(&self, batch: RecordBatch, error: &CommitError);

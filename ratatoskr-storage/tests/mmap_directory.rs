@@ -49,8 +49,8 @@ impl CommitSink for Sink {
         true
     }
 
-    fn apply(&self, batch: ratatoskr_core::batch::RecordBatch) -> StorageResult<()> {
-        self.0.append(&[batch]).map(drop)
+    fn apply(&self, batches: &[ratatoskr_core::batch::RecordBatch]) -> StorageResult<()> {
+        self.0.append(batches).map(drop)
     }
 
     fn fail(&self, _: ratatoskr_core::batch::RecordBatch, _: &CommitError) {}
@@ -213,7 +213,7 @@ impl CommitSink for Broken {
         true
     }
 
-    fn apply(&self, _: ratatoskr_core::batch::RecordBatch) -> StorageResult<()> {
+    fn apply(&self, _: &[ratatoskr_core::batch::RecordBatch]) -> StorageResult<()> {
         Err(StorageError::io("apply", std::io::Error::other("planned")))
     }
 

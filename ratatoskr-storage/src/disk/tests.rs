@@ -87,8 +87,8 @@ impl CommitSink for Sink {
         true
     }
 
-    fn apply(&self, batch: RecordBatch) -> StorageResult<()> {
-        self.log.append(&[batch]).map(drop)
+    fn apply(&self, batches: &[RecordBatch]) -> StorageResult<()> {
+        self.log.append(batches).map(drop)
     }
 
     fn fail(&self, _: RecordBatch, error: &CommitError) {

@@ -11,7 +11,8 @@ use std::{
 };
 
 use ratatoskr_core::{
-    commit::{CommitError, Submission},
+    batch::RecordBatch,
+    commit::{CommitError, CommitSink, Submission},
     name::TopicId,
     offset::{LeaderEpoch, Offset, PartitionIndex},
     storage::{IoKind, StorageError, StorageResult},
@@ -22,11 +23,14 @@ use crate::planted::{self, Bug};
 
 use super::{
     committer::Partitions,
-    queue::{Command, Entry, Work},
+    queue::{Command, Entry, Slot, Work},
     writer::{Outgoing, Payload},
 };
 
 type PartitionKey = (TopicId, PartitionIndex);
+
+/// Bytes of batches that are appended to a partition at once, unless it is a single batch.
+const RUN_BYTES_MAX: usize = 256 << 10;
 
 #[derive(Debug)]
 pub(super) struct Group {
@@ -123,20 +127,20 @@ impl Group {
         for ((topic, partition), (from, end)) in ranges {
             partitions.durable(topic, partition, from, end);
         }
+        let mut runs = Runs::default();
         while let Some(entry) = self.entries.pop_front() {
-            let outcome = match &entry.work {
-                Work::Batch(submission) => apply_batch(partitions, submission),
-                Work::Command(_) => Ok(()),
-            };
-            match (outcome, entry.work) {
-                (Ok(()), Work::Command(command)) => {
+            match entry.work {
+                Work::Batch(submission) => runs.push(submission, entry.slot),
+                Work::Command(command) => {
+                    // What it changes may be what the batches before it are appended to.
+                    runs.apply(partitions);
                     let decided = command.decided;
                     let _ = catch_unwind(AssertUnwindSafe(|| decided(Ok(()))));
                     entry.slot.decide(Ok(()));
                 }
-                (outcome, _) => entry.slot.decide(outcome.map_err(CommitError::Unknown)),
             }
         }
+        runs.apply(partitions);
     }
 
     /// Settles all that is left with one error.
@@ -147,13 +151,94 @@ impl Group {
     }
 }
 
+/// Durable batches, gathered a partition: those of one are appended together, whatever lies between
+/// them, since only within a partition is there an order.
+#[derive(Default)]
+struct Runs {
+    runs: Vec<Run>,
+    /// Where in `runs` the last run of a partition is.
+    last: HashMap<PartitionKey, usize>,
+}
+
+struct Run {
+    key: PartitionKey,
+    sink: Arc<dyn CommitSink>,
+    batches: Vec<RecordBatch>,
+    bytes: usize,
+    slots: Vec<Arc<Slot>>,
+}
+
+impl Runs {
+    fn push(&mut self, submission: Submission, slot: Arc<Slot>) {
+        let key = key_of(&submission);
+        let Submission { batch, sink, .. } = submission;
+        let bytes = batch.total_bytes();
+        let last = self.last.get(&key).and_then(|&at| self.runs.get_mut(at));
+        if let Some(run) = last
+            && Arc::ptr_eq(&run.sink, &sink)
+            && run.bytes + bytes <= RUN_BYTES_MAX
+        {
+            run.batches.push(batch);
+            run.bytes += bytes;
+            run.slots.push(slot);
+            return;
+        }
+        self.last.insert(key, self.runs.len());
+        self.runs.push(Run {
+            key,
+            sink,
+            batches: vec![batch],
+            bytes,
+            slots: vec![slot],
+        });
+    }
+
+    /// Hands every run to its sink, and decides its batches. Should that end early, the others are
+    /// unknown.
+    fn apply(&mut self, partitions: &dyn Partitions) {
+        self.last.clear();
+        for run in std::mem::take(&mut self.runs) {
+            run.apply(partitions);
+        }
+    }
+}
+
+impl Run {
+    fn apply(mut self, partitions: &dyn Partitions) {
+        let applied = caught("applying batches to their partition", || {
+            self.sink.apply(&self.batches)
+        });
+        if let Err(error) = &applied {
+            let (topic, partition) = self.key;
+            for batch in &self.batches {
+                partitions.apply_failed(topic, partition, batch, error);
+            }
+        }
+        for slot in self.slots.drain(..) {
+            slot.decide(applied.clone().map_err(CommitError::Unknown));
+        }
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        for slot in self.slots.drain(..) {
+            slot.decide(Err(CommitError::Unknown(given_up())));
+        }
+    }
+}
+
 impl Drop for Group {
     fn drop(&mut self) {
         if !self.entries.is_empty() {
-            self.settle(&CommitError::Unknown(StorageError::Fenced {
-                reason: "a group of the write-ahead log was given up half way".into(),
-            }));
+            self.settle(&CommitError::Unknown(given_up()));
         }
+    }
+}
+
+fn given_up() -> StorageError {
+    StorageError::Fenced {
+        reason: "a group of the write-ahead log was given up half way".into(),
     }
 }
 
@@ -224,17 +309,6 @@ fn check_order(wanted: &mut StorageResult<Wanted>, submission: &Submission) -> S
 fn caught<T>(operation: &str, call: impl FnOnce() -> StorageResult<T>) -> StorageResult<T> {
     catch_unwind(AssertUnwindSafe(call))
         .unwrap_or_else(|_| Err(StorageError::io(operation, io::Error::other("it panicked"))))
-}
-
-fn apply_batch(partitions: &dyn Partitions, submission: &Submission) -> StorageResult<()> {
-    let applied = caught("applying a batch to its partition", || {
-        submission.sink.apply(submission.batch.clone())
-    });
-    if let Err(error) = &applied {
-        let (topic, partition) = (submission.topic, submission.partition);
-        partitions.apply_failed(topic, partition, &submission.batch, error);
-    }
-    applied
 }
 
 /// Tells whoever sent an entry how it ended when it did not end well.

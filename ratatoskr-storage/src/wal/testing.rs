@@ -155,15 +155,20 @@ impl CommitSink for Sink {
         !self.logs.closed.lock().contains(&self.partition)
     }
 
-    fn apply(&self, batch: RecordBatch) -> StorageResult<()> {
+    fn apply(&self, applied: &[RecordBatch]) -> StorageResult<()> {
         assert!(
             !self.logs.panics.load(Ordering::SeqCst),
             "planned: a sink that panics"
         );
-        let end = self.logs.end(self.partition.get());
-        assert_eq!(batch.header().base_offset, end, "applied out of order");
-        let mut batches = self.logs.batches.lock();
-        batches.entry(self.partition).or_default().push(batch);
+        for batch in applied {
+            let end = self.logs.end(self.partition.get());
+            assert_eq!(batch.header().base_offset, end, "applied out of order");
+            let mut batches = self.logs.batches.lock();
+            batches
+                .entry(self.partition)
+                .or_default()
+                .push(batch.clone());
+        }
         Ok(())
     }
 

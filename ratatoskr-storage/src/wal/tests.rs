@@ -284,7 +284,7 @@ impl CommitSink for Meddler {
         true
     }
 
-    fn apply(&self, _: RecordBatch) -> Result<(), StorageError> {
+    fn apply(&self, _: &[RecordBatch]) -> Result<(), StorageError> {
         Ok(())
     }
 

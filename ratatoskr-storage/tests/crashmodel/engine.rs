@@ -371,14 +371,13 @@ impl CommitSink for Sink {
         !self.has_failed.load(Ordering::SeqCst)
     }
 
-    fn apply(&self, batch: RecordBatch) -> StorageResult<()> {
-        let end = batch.header().end_offset();
-        self.log.append(&[batch])?;
+    fn apply(&self, batches: &[RecordBatch]) -> StorageResult<()> {
+        let appended = self.log.append(batches)?;
         let mut history = self.history.lock();
         history
             .topic(self.topic)
             .partition(self.index)
-            .promised(end);
+            .promised(appended.log_end);
         Ok(())
     }
 

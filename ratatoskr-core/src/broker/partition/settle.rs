@@ -90,9 +90,9 @@ impl CommitSink for Sink {
         !self.closed.load(Ordering::Acquire)
     }
 
-    fn apply(&self, batch: RecordBatch) -> StorageResult<()> {
+    fn apply(&self, batches: &[RecordBatch]) -> StorageResult<()> {
         let cell = self.cell.upgrade().ok_or(StorageError::Closed)?;
-        cell.apply(self, &batch)
+        cell.apply(self, batches)
     }
 
     fn fail(&self, batch: RecordBatch, error: &CommitError) {
@@ -103,18 +103,23 @@ impl CommitSink for Sink {
 }
 
 impl PartitionCell {
-    /// Appends a committed batch and lets readers see it.
-    fn apply(&self, sink: &Sink, batch: &RecordBatch) -> StorageResult<()> {
+    /// Appends committed batches and lets readers see them.
+    fn apply(&self, sink: &Sink, batches: &[RecordBatch]) -> StorageResult<()> {
         let mut inner = self.inner.lock();
-        let pending = inner.take_pending(batch);
+        let pending: Vec<_> = batches
+            .iter()
+            .filter_map(|batch| inner.take_pending(batch))
+            .collect();
         let applied = match &mut inner.state {
-            State::Open(open) if sink.accepts() => open.append(batch).map(|()| open.log_end),
+            State::Open(open) if sink.accepts() => open.append(batches).map(|()| open.log_end),
             _ => Err(Failure::Storage(StorageError::Closed)),
         };
         let (outcome, answer) = match applied {
             Ok(log_end) => {
                 self.advance_high_watermark(log_end);
-                self.count_readable(batch.header().record_count, batch.total_bytes());
+                for batch in batches {
+                    self.count_readable(batch.header().record_count, batch.total_bytes());
+                }
                 (Ok(()), Ok(()))
             }
             Err(failure) => {
@@ -133,7 +138,7 @@ impl PartitionCell {
         };
         self.notify_settled(&inner);
         drop(inner);
-        if let Some(pending) = pending {
+        for pending in pending {
             pending.settle(&outcome);
         }
         self.wake();

@@ -176,7 +176,7 @@ impl PartitionCell {
         let State::Open(open) = &mut inner.state else {
             return Err(self.offline("not open"));
         };
-        open.append(batch)
+        open.append(std::slice::from_ref(batch))
             .map_err(|failure| self.append_failed(inner, &failure))?;
         if let State::Open(open) = &mut inner.state {
             let now = self.context.clock.monotonic();
@@ -211,24 +211,27 @@ impl PartitionCell {
 }
 
 impl OpenLog {
-    /// Appends one batch to the log, and checks that it got the place that it was given.
-    pub(super) fn append(&mut self, batch: &RecordBatch) -> Result<(), Failure> {
-        let header = batch.header();
-        if header.base_offset != self.log_end {
+    /// Appends batches to the log, and checks that they got the places that they were given.
+    pub(super) fn append(&mut self, batches: &[RecordBatch]) -> Result<(), Failure> {
+        let mut end = self.log_end;
+        for batch in batches {
+            let header = batch.header();
+            if header.base_offset != end {
+                return Err(Failure::Defect(format!(
+                    "batch of offset {} where the log ends at {end}",
+                    header.base_offset
+                )));
+            }
+            end = header.end_offset();
+        }
+        let appended = caught(|| self.log.append(batches))?;
+        if appended.base_offset != self.log_end || appended.log_end != end {
             return Err(Failure::Defect(format!(
-                "batch of offset {} where the log ends at {}",
-                header.base_offset, self.log_end
+                "the backend appended {appended:?} for batches of offsets {} to {end}",
+                self.log_end
             )));
         }
-        let appended = caught(|| self.log.append(std::slice::from_ref(batch)))?;
-        if appended.base_offset != header.base_offset || appended.log_end != header.end_offset() {
-            return Err(Failure::Defect(format!(
-                "the backend appended {appended:?} for a batch of offsets {} to {}",
-                header.base_offset,
-                header.end_offset()
-            )));
-        }
-        self.log_end = appended.log_end;
+        self.log_end = end;
         Ok(())
     }
 }

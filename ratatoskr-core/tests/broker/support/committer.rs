@@ -33,7 +33,7 @@ impl ManualCommitter {
         let (submission, answer) = self.queue.lock().pop_front().expect("nothing is queued");
         let Submission { batch, sink, .. } = submission;
         let outcome = if sink.accepts() {
-            sink.apply(batch).map_err(CommitError::Unknown)
+            sink.apply(&[batch]).map_err(CommitError::Unknown)
         } else {
             let error = CommitError::Failed(StorageError::Closed);
             sink.fail(batch, &error);
