@@ -5,6 +5,7 @@
 //! than 0.
 
 mod ci;
+mod counters;
 mod coverage;
 mod crashmodel;
 mod dependencies;
@@ -43,6 +44,8 @@ enum Command {
     Crashmodel(rounds::Options),
     /// Kills the real broker under load, restarts it, and checks what was promised.
     Kill9(rounds::Options),
+    /// Counts what a record costs, and compares with the committed table.
+    Counters(counters::Options),
 }
 
 fn main() -> ExitCode {
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
         Command::Coverage(options) => coverage::run(&options),
         Command::Crashmodel(options) => crashmodel::run(&options),
         Command::Kill9(options) => kill9::run(&options),
+        Command::Counters(options) => counters::run(&options),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,0 +1,62 @@
+//! Through the client and a connection: both ends are counted.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use ratatoskr_client::Client;
+
+use super::{PARTITION, ROUNDS, Stage, VALUE_BYTES, batch, peer::serve, record};
+use crate::meter::Meter;
+
+/// Records of a round.
+const RECORDS: usize = 1_000;
+/// Records of a batch that is read.
+const BATCH: usize = 100;
+/// Longer than a round: the flush at its end sends the batch, so it is always the same one.
+const LINGER: Duration = Duration::from_mins(1);
+
+/// A thousand records that travel as one batch, and their acknowledgements.
+pub(super) async fn produce(mut stage: Stage) -> Result<Meter> {
+    let client = connect(&stage).await?;
+    let producer = client.producer(&stage.topic).linger(LINGER).open().await?;
+    let record = record();
+    for _ in 0..ROUNDS {
+        let mut deliveries = Vec::with_capacity(RECORDS);
+        stage.meter.begin()?;
+        for _ in 0..RECORDS {
+            deliveries.push(producer.enqueue(record.clone()).await?);
+        }
+        producer.flush().await?;
+        for delivery in deliveries {
+            delivery.await?;
+        }
+        stage.meter.end(RECORDS)?;
+    }
+    Ok(stage.meter)
+}
+
+/// A topic from its start, record by record, the opening of the consumer included.
+pub(super) async fn consume(mut stage: Stage) -> Result<Meter> {
+    let batch = batch(BATCH, VALUE_BYTES)?;
+    for _ in 0..RECORDS / BATCH {
+        let pending = stage
+            .broker
+            .produce(&stage.topic, PARTITION, batch.clone())?;
+        pending.wait().await?;
+    }
+    let client = connect(&stage).await?;
+    for _ in 0..ROUNDS {
+        stage.meter.begin()?;
+        let mut consumer = client.consumer(&stage.topic).open().await?;
+        for _ in 0..RECORDS {
+            consumer.next().await.context("a consumer that goes on")??;
+        }
+        stage.meter.end(RECORDS)?;
+    }
+    Ok(stage.meter)
+}
+
+async fn connect(stage: &Stage) -> Result<Client> {
+    let address = serve(stage.broker.clone(), &stage.server).await?;
+    Ok(Client::connect(&format!("ratatoskr://{address}")).await?)
+}
