@@ -1,24 +1,23 @@
-//! `ratatoskr bench consume`.
+//! `ratatoskr bench consume`: everything that is in a topic, as fast as it comes.
 
-use std::io::Write;
+mod batches;
+mod records;
 
-use ratatoskr_core::name::TopicName;
-use tokio::time::Instant;
+use std::{io::Write, num::NonZeroU32, sync::Arc, time::Instant};
 
-use super::{
-    payload::Verifier,
-    report::{Latencies, Report},
-};
-use crate::cli::{
-    connection,
-    exit::{Exit, Failure, Outcome},
-    output::Style,
-    progress::Progress,
-};
+use ratatoskr_client::Client;
+use ratatoskr_core::{broker::TopicDescription, name::TopicName};
+use ratatoskr_server::load::{Report, Verifier};
+use tokio::task::JoinSet;
+
+use super::verdict;
+use crate::cli::{connection, exit::Outcome, output::Style, progress::Progress};
 
 const EXAMPLES: &str = "\
 Examples:
-  $ ratatoskr bench produce --records 2000 --partitions 2 && ratatoskr bench consume --output json";
+  $ ratatoskr bench produce --records 2000 --partitions 2 && ratatoskr bench consume --output json
+  $ ratatoskr bench produce --records 2000 && ratatoskr bench consume --consumers 3
+  $ ratatoskr bench produce --records 2000 && ratatoskr bench consume --batches";
 
 /// What to read.
 #[derive(Clone, Debug, clap::Args)]
@@ -28,6 +27,20 @@ pub(super) struct Options {
     /// The topic
     #[arg(long, default_value = "bench")]
     topic: TopicName,
+    /// Consumers, each with a connection of its own, each reading everything
+    #[arg(long, value_name = "COUNT", default_value = "1")]
+    consumers: NonZeroU32,
+    /// Fetch whole batches and do not take them apart: their offsets are verified, not their records
+    #[arg(long)]
+    batches: bool,
+}
+
+/// What one consumer, or all of them, read.
+#[derive(Debug, Default)]
+struct Read {
+    records: u64,
+    bytes: u64,
+    verifier: Verifier,
 }
 
 /// Reads everything up to what is the end now.
@@ -40,45 +53,65 @@ pub(super) async fn run(
     style: Style,
     out: &mut impl Write,
 ) -> Outcome {
-    let client = at.connect().await?;
-    let topic = at.ask(client.describe_topic(&options.topic)).await?;
-    let records: u64 = topic.partitions.iter().map(|p| p.bounds.records()).sum();
-    let progress = Progress::records(Some(records));
-    let consumer = client.consumer(&options.topic);
-    let mut consumer = at.ask(consumer.open()).await?;
-    let mut verifier = Verifier::default();
-    let mut bytes = 0;
-    let mut read = 0;
+    let topic = at.connect().await?;
+    let topic = at.ask(topic.describe_topic(&options.topic)).await?;
+    let topic = Arc::new(topic);
+    let consumers = options.consumers.get();
+    let each: u64 = topic.partitions.iter().map(|p| p.bounds.records()).sum();
+    let all = each * u64::from(consumers);
+    let progress = Arc::new(Progress::records(Some(all)));
+    let mut clients = Vec::new();
+    for _ in 0..consumers {
+        clients.push(at.connect().await?);
+    }
     let start = Instant::now();
-    while read < records {
-        let record = match consumer.next().await {
-            Some(Ok(record)) => record,
-            Some(Err(error)) => return Err(at.failed(&error)),
-            None => break,
+    let mut tasks = JoinSet::new();
+    for client in clients {
+        let job = Job {
+            client,
+            at: at.clone(),
+            topic: Arc::clone(&topic),
+            progress: Arc::clone(&progress),
         };
-        let value = record.record.value.unwrap_or_default();
-        verifier.take(record.partition.get(), &value);
-        bytes += value.len() as u64;
-        read += 1;
-        progress.advance(1);
+        if options.batches {
+            tasks.spawn(batches::read(job));
+        } else {
+            tasks.spawn(records::read(job));
+        }
+    }
+    let mut sum = Read::default();
+    while let Some(read) = tasks.join_next().await {
+        let read = read.map_err(verdict::ended_early)??;
+        sum.records += read.records;
+        sum.bytes += read.bytes;
+        sum.verifier.add(&read.verifier);
     }
     let took = start.elapsed();
     drop(progress);
-    let all_good = verifier.is_satisfied() && read == records;
-    let workload = format!("consume {records} of {}", options.topic);
-    Report::new(workload, read, bytes, took, &Latencies::default())
-        .verified(Some(all_good))
-        .print(style, out)?;
-    if all_good {
-        return Ok(());
-    }
-    Err(
-        Failure::new(Exit::Failure, "what was read is not what was sent").because(format!(
-            "{} records are as they were sent, {} are not, {} are out of order, {} are missing",
-            verifier.good,
-            verifier.foreign,
-            verifier.out_of_order,
-            records - read
-        )),
-    )
+    let missing = all.saturating_sub(sum.records);
+    let report = Report::new("consume", sum.records, sum.bytes, took)
+        .with("topics", 1)
+        .with("partitions", topic.partitions.len())
+        .with("durability", topic.config.durability)
+        .with("consumers", consumers)
+        .with(
+            "reads",
+            if options.batches {
+                "batches"
+            } else {
+                "records"
+            },
+        )
+        .verified(sum.verifier.is_satisfied() && missing == 0);
+    verdict::print(&report, style, out)?;
+    verdict::all_as_sent(&sum.verifier, missing)
+}
+
+/// The work of one consumer.
+struct Job {
+    client: Client,
+    at: connection::Options,
+    /// As it was at the start.
+    topic: Arc<TopicDescription>,
+    progress: Arc<Progress>,
 }

@@ -2,9 +2,11 @@
 //! what it was given.
 
 mod consume;
-mod payload;
+mod pacing;
 mod produce;
-mod report;
+mod sinks;
+mod target;
+mod verdict;
 
 use std::io::Write;
 

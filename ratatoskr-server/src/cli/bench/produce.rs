@@ -1,26 +1,26 @@
-//! `ratatoskr bench produce`.
-//!
-//! Closed loop: each producer keeps a number of records in flight and sends the next one when one of
-//! them is acknowledged. Open loop (`--rate`): records are due at fixed moments, and the latency of
-//! a record counts from when it was due, so a broker that stalls is charged for the records that
-//! had to wait (no coordinated omission).
+//! `ratatoskr bench produce`: records or batches until they are acknowledged.
 
-use std::{io::Write, num::NonZeroU64, time::Duration};
-
-use futures_util::{StreamExt as _, stream::FuturesUnordered};
-use ratatoskr_client::{Error, Producer};
-use ratatoskr_core::{
-    Error as BrokerError, broker::NewTopic, config::Compression, name::TopicName, record::Record,
+use std::{
+    io::Write,
+    num::{NonZeroU32, NonZeroU64},
+    sync::Arc,
+    time::Instant,
 };
-use tokio::{task::JoinSet, time::Instant};
+
+use ratatoskr_client::{Acks, Client};
+use ratatoskr_core::config::Compression;
+use ratatoskr_server::load::{Payloads, Plan, Report, Sink, Tally, drive};
+use tokio::task::JoinSet;
 
 use super::{
-    payload::Payloads,
-    report::{Latencies, Report},
+    pacing,
+    sinks::{Batches, Records},
+    target::{self, Targets},
+    verdict,
 };
 use crate::cli::{
     connection,
-    exit::{Exit, Failure, Outcome},
+    exit::{Failure, Outcome},
     output::Style,
     progress::Progress,
 };
@@ -29,250 +29,220 @@ const EXAMPLES: &str = "\
 Examples:
   $ ratatoskr bench produce --records 20000 --size 1024 --producers 2
   $ ratatoskr bench produce --records 1000 --in-flight 1
-  $ ratatoskr bench produce --records 5000 --rate 10000 --compression lz4";
+  $ ratatoskr bench produce --rate 10000 --seconds 0.5 --warm-up 0.2 --compression lz4
+  $ ratatoskr bench produce --batch 100 --in-flight 16 --topics 3 --partitions 2 --durability os
+  $ ratatoskr bench produce --single --records 1000 --output json";
 
 /// What to send, and how.
 #[derive(Clone, Debug, clap::Args)]
 #[group(skip)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Options {
-    /// The topic; it is created where it is not there
-    #[arg(long, default_value = "bench")]
-    topic: TopicName,
-    /// Partitions of a topic that is created
-    #[arg(long, value_name = "COUNT", default_value_t = 1)]
-    partitions: u32,
-    /// Records in all
-    #[arg(long, value_name = "COUNT", default_value_t = 100_000)]
-    records: u64,
+    #[command(flatten)]
+    target: target::Options,
+    #[command(flatten)]
+    pacing: pacing::Options,
+    #[command(flatten)]
+    shape: Shape,
+}
+
+/// What the sends are.
+#[derive(Clone, Debug, clap::Args)]
+#[group(skip)]
+pub(super) struct Shape {
     /// Bytes of a record's value, at least 24
     #[arg(long, value_name = "BYTES", default_value_t = 100)]
     size: usize,
     /// Producers, each with a connection of its own
     #[arg(long, value_name = "COUNT", default_value = "1")]
-    producers: std::num::NonZeroU32,
-    /// Closed loop: records that each producer keeps in flight
-    #[arg(
-        long,
-        value_name = "COUNT",
-        default_value = "256",
-        conflicts_with = "rate"
-    )]
-    in_flight: std::num::NonZeroUsize,
-    /// Open loop: records a second in all, whatever the broker does
-    #[arg(long, value_name = "RECORDS")]
-    rate: Option<NonZeroU64>,
+    producers: NonZeroU32,
+    /// Make every send a batch of exactly this many records
+    #[arg(long, value_name = "RECORDS", conflicts_with_all = ["single", "acks"])]
+    batch: Option<NonZeroU32>,
+    /// Make every record a batch and a request of its own
+    #[arg(long, conflicts_with = "acks")]
+    single: bool,
+    /// When a record counts as sent: none, one or all
+    #[arg(long, value_name = "ACKS", default_value = "all", value_parser = acks)]
+    acks: Acks,
     /// Compress batches: none, gzip, snappy, lz4 or zstd
     #[arg(long, value_name = "CODEC", default_value_t = Compression::None)]
     compression: Compression,
 }
 
-/// What one producer, or all of them, did.
-#[derive(Debug, Default)]
-struct Tally {
-    acknowledged: u64,
-    failed: u64,
-    latencies: Latencies,
-    first_error: Option<String>,
-}
-
 /// # Errors
-/// What the broker answers; [`Exit::Partial`] where some records were not acknowledged.
+/// What the broker answers; [`Exit::Partial`](crate::cli::exit::Exit::Partial) where some records
+/// were not acknowledged.
 pub(super) async fn run(
     options: &Options,
     at: &connection::Options,
     style: Style,
     out: &mut impl Write,
 ) -> Outcome {
-    create(options, at).await?;
-    let run = fastrand::u64(..);
-    let producers = options.producers.get();
-    let progress = std::sync::Arc::new(Progress::records(Some(options.records)));
-    let mut connected = Vec::new();
-    for number in 0..producers {
-        let client = at.connect().await?;
-        let producer = client
-            .producer(&options.topic)
-            .compression(options.compression);
-        connected.push((number, at.ask(producer.open()).await?));
+    let targets = options.target.create(&at.connect().await?, at).await?;
+    let progress = Progress::records(options.pacing.amount().records());
+    let load = Load::connect(&options.shape, &targets, at).await?;
+    let tally = load
+        .run(|start, sender| options.plan(start, sender), progress)
+        .await?;
+    let report = options.describe(&targets, tally.report("produce"));
+    verdict::print(&report, style, out)?;
+    verdict::all_acknowledged(&tally)
+}
+
+impl Options {
+    fn plan(&self, start: Instant, sender: u32) -> Plan {
+        let per_send = self.shape.records_per_send();
+        let amount = self.pacing.amount();
+        amount.plan(
+            self.pacing.pace(),
+            per_send,
+            start,
+            sender,
+            self.shape.producers,
+        )
     }
-    let start = Instant::now();
-    let mut tasks = JoinSet::new();
-    for (number, producer) in connected {
-        let load = Load {
-            payloads: Payloads::new(run, number, options.size),
-            quota: share(options.records, producers, number),
-            in_flight: options.rate.map_or(options.in_flight.get(), |_| usize::MAX),
-            // Each producer gets an equal part of the rate, shifted so that they take turns.
-            period: options.rate.map(|rate| period(rate, producers)),
-            start: start
-                + options
-                    .rate
-                    .map_or(Duration::ZERO, |rate| period(rate, 1) * number),
-        };
-        let progress = std::sync::Arc::clone(&progress);
-        tasks.spawn(async move { load.run(&producer, &progress).await });
+
+    fn describe(&self, targets: &Targets, report: Report) -> Report {
+        self.shape
+            .describe(self.pacing.describe(targets.describe(report)))
     }
-    let mut sum = Tally::default();
-    while let Some(tally) = tasks.join_next().await {
-        sum.add(tally.map_err(|panic| {
-            Failure::new(Exit::Failure, "a producer ended early").because(panic)
-        })?);
+}
+
+impl Shape {
+    /// The batch of exactly this many records that each send is, if it is one.
+    fn batch(&self) -> Option<NonZeroU32> {
+        self.batch.or(self.single.then_some(NonZeroU32::MIN))
     }
-    let took = start.elapsed();
-    drop(progress);
-    let bytes = sum.acknowledged * options.size.max(super::payload::BYTES_MIN) as u64;
-    Report::new(
-        workload(options),
-        sum.acknowledged,
-        bytes,
-        took,
-        &sum.latencies,
-    )
-    .failed(sum.failed)
-    .print(style, out)?;
-    match sum.first_error {
-        None => Ok(()),
-        Some(error) => {
-            let exit = if sum.acknowledged == 0 {
-                Exit::Failure
-            } else {
-                Exit::Partial
-            };
-            Err(Failure::new(
-                exit,
-                format!("{} records were not acknowledged", sum.failed),
-            )
-            .because(error))
+
+    fn records_per_send(&self) -> NonZeroU64 {
+        self.batch().map_or(NonZeroU64::MIN, NonZeroU64::from)
+    }
+
+    /// The report with what is to be said of the sends.
+    fn describe(&self, report: Report) -> Report {
+        let report = report
+            .with("size", self.size)
+            .with("producers", self.producers)
+            .with("compression", self.compression);
+        match self.batch() {
+            Some(records) => report.with("batch", records),
+            None => report.with("acks", name(self.acks)),
         }
     }
 }
 
-async fn create(options: &Options, at: &connection::Options) -> Outcome {
-    let client = at.connect().await?;
-    let new = NewTopic {
-        partitions: Some(options.partitions),
-        ..NewTopic::default()
-    };
-    match client.create_topic(&options.topic, new).await {
-        Ok(_) | Err(Error::Broker(BrokerError::TopicExists(_))) => Ok(()),
-        Err(error) => Err(at.failed(&error)),
-    }
+/// Producers that are connected and have not begun.
+pub(super) struct Load {
+    sinks: Vec<Either>,
 }
 
-/// How many of `records` the producer of this number sends.
-fn share(records: u64, producers: u32, number: u32) -> u64 {
-    let producers = u64::from(producers);
-    records / producers + u64::from(u64::from(number) < records % producers)
-}
-
-/// The time between two records of one of `producers` producers.
-fn period(rate: NonZeroU64, producers: u32) -> Duration {
-    let ns = 1_000_000_000_u64.saturating_mul(producers.into()) / rate;
-    Duration::from_nanos(ns)
-}
-
-fn workload(options: &Options) -> String {
-    let Options {
-        records,
-        size,
-        producers,
-        compression,
-        ..
-    } = options;
-    let pace = match options.rate {
-        Some(rate) => format!("at {rate}/s"),
-        None => format!("{} in flight each", options.in_flight),
-    };
-    format!(
-        "produce {records} x {size} B, {producers} producers, {pace}, compression {compression}"
-    )
-}
-
-/// The work of one producer.
-struct Load {
-    payloads: Payloads,
-    quota: u64,
-    in_flight: usize,
-    period: Option<Duration>,
-    start: Instant,
+enum Either {
+    Records(Records),
+    Batches(Batches),
 }
 
 impl Load {
-    async fn run(mut self, producer: &Producer, progress: &Progress) -> Tally {
-        let mut tally = Tally::default();
-        let mut outstanding = FuturesUnordered::new();
-        let mut sent = 0;
-        while sent < self.quota || !outstanding.is_empty() {
-            let due = self.due(sent);
-            let wait = async {
-                if self.period.is_some() {
-                    tokio::time::sleep_until(due).await;
-                }
+    /// Connects every producer.
+    ///
+    /// # Errors
+    /// What the broker answers.
+    pub(super) async fn connect(
+        shape: &Shape,
+        targets: &Targets,
+        at: &connection::Options,
+    ) -> Outcome<Self> {
+        let run = fastrand::u64(..);
+        let mut sinks = Vec::new();
+        for number in 0..shape.producers.get() {
+            let client = at.connect().await?;
+            let payloads = Payloads::new(run, number, shape.size);
+            let turn = number as usize;
+            sinks.push(if let Some(records) = shape.batch() {
+                Either::Batches(Batches {
+                    client,
+                    places: targets.places(),
+                    payloads,
+                    compression: shape.compression,
+                    records: records.get(),
+                    turn,
+                })
+            } else {
+                Either::Records(Records {
+                    producers: producers(shape, targets, &client, at).await?,
+                    payloads,
+                    turn,
+                })
+            });
+        }
+        Ok(Self { sinks })
+    }
+
+    /// Starts all together, each with its plan, and waits for the last.
+    ///
+    /// # Errors
+    /// A producer that ended early; sends that failed are in the tally.
+    pub(super) async fn run(
+        self,
+        plan: impl Fn(Instant, u32) -> Plan,
+        progress: Progress,
+    ) -> Outcome<Tally> {
+        let progress = Arc::new(progress);
+        let start = Instant::now();
+        let mut tasks = JoinSet::new();
+        for (number, sink) in (0..).zip(self.sinks) {
+            let (plan, progress) = (plan(start, number), Arc::clone(&progress));
+            match sink {
+                Either::Records(sink) => tasks.spawn(one(plan, sink, progress)),
+                Either::Batches(sink) => tasks.spawn(one(plan, sink, progress)),
             };
-            tokio::select! {
-                biased;
-                Some((latency, outcome)) = outstanding.next(), if !outstanding.is_empty() => {
-                    tally.take(latency, outcome);
-                    progress.advance(1);
-                }
-                () = wait, if sent < self.quota && outstanding.len() < self.in_flight => {
-                    let since = if self.period.is_some() { due } else { Instant::now() };
-                    let record = Record::new(self.payloads.next());
-                    sent += 1;
-                    match producer.enqueue(record).await {
-                        Ok(delivery) => outstanding.push(async move {
-                            let outcome = delivery.await;
-                            (since.elapsed(), outcome.map(drop))
-                        }),
-                        Err(error) => tally.take(since.elapsed(), Err(error)),
-                    }
-                }
-            }
         }
-        tally
-    }
-
-    /// When the record of this number is due.
-    fn due(&self, number: u64) -> Instant {
-        let period = self.period.unwrap_or_default();
-        let ns = u64::try_from(period.as_nanos()).unwrap_or(u64::MAX);
-        self.start + Duration::from_nanos(ns.saturating_mul(number))
+        let mut sum = Tally::new(plan(start, 0).measured_from());
+        while let Some(tally) = tasks.join_next().await {
+            sum.add(tally.map_err(verdict::ended_early)??);
+        }
+        Ok(sum)
     }
 }
 
-impl Tally {
-    fn take(&mut self, latency: Duration, outcome: Result<(), Error>) {
-        match outcome {
-            Ok(()) => {
-                self.acknowledged += 1;
-                self.latencies.record(latency);
-            }
-            Err(error) => {
-                self.failed += 1;
-                self.first_error.get_or_insert(error.to_string());
-            }
-        }
+async fn producers(
+    shape: &Shape,
+    targets: &Targets,
+    client: &Client,
+    at: &connection::Options,
+) -> Outcome<Vec<ratatoskr_client::Producer>> {
+    let mut producers = Vec::new();
+    for topic in &targets.topics {
+        let producer = client
+            .producer(&topic.name)
+            .compression(shape.compression)
+            .acks(shape.acks);
+        producers.push(at.ask(producer.open()).await?);
     }
+    Ok(producers)
+}
 
-    fn add(&mut self, other: Self) {
-        self.acknowledged += other.acknowledged;
-        self.failed += other.failed;
-        self.latencies.add(&other.latencies);
-        self.first_error = self.first_error.take().or(other.first_error);
+/// The work of one producer.
+async fn one(plan: Plan, mut sink: impl Sink, progress: Arc<Progress>) -> Outcome<Tally> {
+    let tally = drive(&plan, &mut sink, |records| progress.advance(records)).await;
+    tally.map_err(|error| {
+        Failure::new(crate::cli::exit::Exit::Failure, "cannot keep time").because(error)
+    })
+}
+
+fn acks(text: &str) -> Result<Acks, String> {
+    match text {
+        "none" => Ok(Acks::None),
+        "one" => Ok(Acks::One),
+        "all" => Ok(Acks::All),
+        _ => Err("expected none, one or all".to_owned()),
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn producers_share_the_records_and_the_rate() {
-        let shares = |records| (0..3).map(|n| share(records, 3, n)).collect::<Vec<_>>();
-        assert_eq!(shares(8), [3, 3, 2]);
-        assert_eq!(shares(2), [1, 1, 0]);
-        let rate = NonZeroU64::new(1_000).unwrap();
-        assert_eq!(period(rate, 2), Duration::from_millis(2));
+const fn name(acks: Acks) -> &'static str {
+    match acks {
+        Acks::None => "none",
+        Acks::One => "one",
+        Acks::All => "all",
     }
 }
