@@ -42,6 +42,9 @@ const SLICES_PER_WRITE_MAX: usize = 64;
 /// Larger records travel as a slice of their own instead of being copied beside their frame.
 const COPY_BYTES_MAX: usize = 4 << 10;
 
+/// So many bytes are written by whoever makes the request.
+const FLUSH_BYTES: usize = 64 << 10;
+
 /// What is heard about a request.
 pub(super) type Answer = Result<Frame, Error>;
 
@@ -64,7 +67,7 @@ pub(crate) struct Link {
     state: Mutex<State>,
     /// What is being written. Locked by whoever writes; never waited for.
     writing: Mutex<FrameQueue>,
-    /// There is something to write that the socket did not take.
+    /// There is something to write for the connection's task.
     blocked: Notify,
     /// The client wants the connection closed.
     closed: Notify,
@@ -202,7 +205,17 @@ impl Link {
         register: impl FnOnce(&mut State, u64),
     ) -> Result<u64, Error> {
         let correlation = self.queue_frame(correlation, body, batch, register)?;
-        self.flush();
+        // Behind requests that are under way it leaves with those that come before the connection's
+        // task runs; alone, or large, it leaves at once.
+        let waits_for_others = {
+            let state = self.state.lock();
+            state.waiting.len() > 1 && state.queue.len() < FLUSH_BYTES
+        };
+        if waits_for_others {
+            self.blocked.notify_one();
+        } else {
+            self.flush();
+        }
         Ok(correlation)
     }
 

@@ -140,6 +140,66 @@ impl Broker {
         )
     }
 
+    /// Takes batches that were sent to one partition, as [`produce`](Self::produce) takes one, but
+    /// appends together what can be. One answer a batch, in their order; a batch that is refused does
+    /// not keep those behind it from being taken.
+    ///
+    /// # Errors
+    /// Each as [`produce`](Self::produce).
+    pub fn produce_many(
+        &self,
+        topic: &TopicName,
+        partition: PartitionIndex,
+        batches: Vec<RecordBatch>,
+    ) -> Vec<Result<PendingProduce, Error>> {
+        let found = (self.shared.context.check_running()).and_then(|()| self.topic(topic));
+        let topic = match found {
+            Ok(topic) => topic,
+            Err(error) => return batches.iter().map(|_| Err(error.clone())).collect(),
+        };
+        let mut good = Vec::with_capacity(batches.len());
+        let mut refused = Vec::new();
+        for (at, batch) in batches.into_iter().enumerate() {
+            match check(&topic, &batch) {
+                Ok(()) => good.push(batch),
+                Err(error) => refused.push((at, error)),
+            }
+        }
+        let mut answers = self.submit_many(&topic, partition, good);
+        // From the first on, so that each finds its place.
+        for (at, error) in refused {
+            answers.insert(at, Err(error));
+        }
+        for answer in answers.iter().filter(|answer| answer.is_err()) {
+            let _ = self.counted(&topic, answer.as_ref().map_err(Error::clone));
+        }
+        answers
+    }
+
+    fn submit_many(
+        &self,
+        topic: &TopicState,
+        partition: PartitionIndex,
+        mut batches: Vec<RecordBatch>,
+    ) -> Vec<Result<PendingProduce, Error>> {
+        let cell = if topic.name().is_internal() {
+            Err(Error::InternalTopic(topic.name().clone()))
+        } else {
+            topic.partition(partition)
+        };
+        let cell = match cell {
+            Ok(cell) => cell,
+            Err(error) => return batches.iter().map(|_| Err(error.clone())).collect(),
+        };
+        if topic.shared().config().timestamp_type == TimestampType::LogAppendTime {
+            let now = self.shared.context.clock.now();
+            for batch in &mut batches {
+                batch.set_log_append_time(now);
+            }
+        }
+        cell.submit_run(batches)
+    }
+
     /// Submits a batch whose bytes are known to be right.
     pub(super) fn submit(
         &self,

@@ -19,7 +19,7 @@ use std::{
 };
 
 use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
-use ratatoskr_core::wire::{self, ErrorBody, ErrorCode, Frame, FrameQueue, Goodbye};
+use ratatoskr_core::wire::{self, ErrorBody, ErrorCode, Frame, FrameQueue, Goodbye, Kind};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     time::{Instant, Sleep},
@@ -27,7 +27,7 @@ use tokio::{
 
 use super::{
     buffers::{Inbox, poll_write},
-    handlers::{self, Acknowledgement, Completed, Handled, LastProduce, Reply, Session},
+    handlers::{self, Acknowledgement, Completed, Handled, Reply, Run, Session},
     handshake::{Greeted, unsupported_version},
     subscription::Subscriptions,
 };
@@ -71,7 +71,7 @@ struct Connection<S> {
     /// Everything else that has to be waited for.
     work: FuturesUnordered<BoxFuture<'static, Completed>>,
     subscriptions: Subscriptions,
-    last_produce: LastProduce,
+    run: Run,
     /// Unanswered requests, and the bytes of their frames.
     requests: usize,
     request_bytes: usize,
@@ -90,7 +90,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             acknowledgements: VecDeque::new(),
             work: FuturesUnordered::new(),
             subscriptions: Subscriptions::default(),
-            last_produce: LastProduce::default(),
+            run: Run::default(),
             requests: 0,
             request_bytes: 0,
             last_correlation: 0,
@@ -150,6 +150,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Handles every complete frame that is here, as far as there is room.
     fn take_frames(&mut self) -> Result<(), Ending> {
+        let taken = self.take_each();
+        self.submit_run();
+        taken
+    }
+
+    fn take_each(&mut self) -> Result<(), Ending> {
         while self.has_room() {
             let bytes_max = self.session.limits.frame_bytes_max;
             match self.inbox.next_frame(bytes_max) {
@@ -164,6 +170,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Ok(())
     }
 
+    /// Submits the batches that came one after another for one partition.
+    fn submit_run(&mut self) {
+        self.run.submit(&self.session, &mut self.acknowledgements);
+    }
+
     fn take(&mut self, frame: Frame) -> Result<(), Ending> {
         if frame.version != self.session.version {
             return Err(unsupported_version().into());
@@ -171,13 +182,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.last_correlation = self.last_correlation.max(frame.correlation);
         let bytes = frame.body.len() + frame.batches.len();
         let correlation = frame.correlation;
-        let (subscriptions, last) = (&mut self.subscriptions, &mut self.last_produce);
-        match handlers::dispatch(&self.session, subscriptions, last, frame) {
-            Handled::Answer(reply) => self.send(reply),
-            Handled::Acknowledge(waiting) => {
-                self.request_taken(bytes);
-                self.acknowledgements.push_back(waiting.of_bytes(bytes));
+        if frame.kind() == Some(Kind::Produce) && !frame.is_response() {
+            let taken = self
+                .run
+                .take(&self.session, frame, &mut self.acknowledgements);
+            match taken {
+                Ok(()) => self.request_taken(bytes),
+                Err(reply) => self.send(reply),
             }
+            return Ok(());
+        }
+        self.submit_run();
+        match handlers::dispatch(&self.session, &mut self.subscriptions, &frame) {
+            Handled::Answer(reply) => self.send(reply),
             Handled::Later(work) => {
                 self.request_taken(bytes);
                 self.work.push(Box::pin(async move {

@@ -76,7 +76,7 @@ impl HeldCommits {
         let waiting = std::mem::take(&mut self.state.lock().waiting);
         let count = waiting.len();
         for (submission, done) in waiting {
-            submission.sink.apply(submission.batch).unwrap();
+            submission.sink.apply(&[submission.batch]).unwrap();
             let _ = done.send(Ok(()));
         }
         count

@@ -14,6 +14,7 @@ mod open;
 mod read;
 mod recover;
 mod retain;
+mod run;
 mod settle;
 mod submit;
 

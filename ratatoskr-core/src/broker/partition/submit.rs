@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// What became of a batch while the lock was held.
-type Submitted = Result<PendingProduce, Error>;
+pub(in crate::broker) type Submitted = Result<PendingProduce, Error>;
 
 impl PartitionCell {
     /// Submits a validated batch.
@@ -32,7 +32,7 @@ impl PartitionCell {
         submitted
     }
 
-    fn submit_or_hold(&self, inner: &mut Inner, batch: RecordBatch) -> Submitted {
+    pub(super) fn submit_or_hold(&self, inner: &mut Inner, batch: RecordBatch) -> Submitted {
         let open = self.open_under_lock(inner)?;
         if open.holds == 0 {
             return self.submit_under_lock(inner, batch, None);
@@ -187,7 +187,7 @@ impl PartitionCell {
     }
 
     /// What a failed append or submission means for the sender, and for the partition.
-    fn append_failed(&self, inner: &mut Inner, failure: &Failure) -> Error {
+    pub(super) fn append_failed(&self, inner: &mut Inner, failure: &Failure) -> Error {
         match self.failed_under_lock(inner, failure) {
             // The batch may be in the log, and come to light when that is opened again.
             Error::PartitionOffline { reason, .. } | Error::Fenced { reason } => {

@@ -19,7 +19,7 @@ use ratatoskr_core::{
     },
 };
 
-pub(super) use produce::{Acknowledgement, LastProduce};
+pub(super) use produce::{Acknowledgement, Run};
 
 use super::{limits::NativeLimits, listener::Drain, subscription::Subscriptions};
 
@@ -45,8 +45,6 @@ pub(super) struct Reply {
 pub(super) enum Handled {
     /// The answer is there.
     Answer(Reply),
-    /// The answer comes in the order of the requests.
-    Acknowledge(Acknowledgement),
     /// The answer comes when it comes.
     Later(BoxFuture<'static, Reply>),
     /// There is no answer.
@@ -74,34 +72,32 @@ where
     -> impl Future<Output = Result<Self::Response, ErrorBody>> + Send;
 }
 
-/// Handles one frame.
+/// Handles one frame, other than a produce request: those are gathered in a [`Run`].
 pub(super) fn dispatch(
     session: &Session,
     subscriptions: &mut Subscriptions,
-    last: &mut LastProduce,
-    frame: Frame,
+    frame: &Frame,
 ) -> Handled {
     if frame.is_response() {
-        return unknown_kind(session, &frame);
+        return unknown_kind(session, frame);
     }
     match frame.kind() {
-        Some(Kind::Ping) => answer_now::<Ping>(session, &frame, |_| Ok(Done {})),
-        Some(Kind::Produce) => produce::handle(session, last, frame),
-        Some(Kind::NewProducer) => produce::new_producer(session, &frame),
-        Some(Kind::Fetch) => fetch::handle(session, &frame),
-        Some(Kind::FindOffset) => later::<wire::FindOffset>(session, &frame),
-        Some(Kind::Subscribe) => subscribe::begin(session, subscriptions, &frame),
-        Some(Kind::Credit) => subscribe::credit(session, subscriptions, &frame),
-        Some(Kind::Unsubscribe) => subscribe::end(session, subscriptions, &frame),
-        Some(Kind::CreateTopic) => later::<wire::CreateTopic>(session, &frame),
-        Some(Kind::DeleteTopic) => later::<wire::DeleteTopic>(session, &frame),
-        Some(Kind::ListTopics) => later::<wire::ListTopics>(session, &frame),
-        Some(Kind::DescribeTopic) => later::<wire::DescribeTopic>(session, &frame),
-        Some(Kind::AlterTopic) => later::<wire::AlterTopic>(session, &frame),
-        Some(Kind::AddPartitions) => later::<wire::AddPartitions>(session, &frame),
-        Some(Kind::Trim) => later::<wire::Trim>(session, &frame),
-        Some(Kind::Stats) => stats::handle(session, &frame),
-        _ => unknown_kind(session, &frame),
+        Some(Kind::Ping) => answer_now::<Ping>(session, frame, |_| Ok(Done {})),
+        Some(Kind::NewProducer) => produce::new_producer(session, frame),
+        Some(Kind::Fetch) => fetch::handle(session, frame),
+        Some(Kind::FindOffset) => later::<wire::FindOffset>(session, frame),
+        Some(Kind::Subscribe) => subscribe::begin(session, subscriptions, frame),
+        Some(Kind::Credit) => subscribe::credit(session, subscriptions, frame),
+        Some(Kind::Unsubscribe) => subscribe::end(session, subscriptions, frame),
+        Some(Kind::CreateTopic) => later::<wire::CreateTopic>(session, frame),
+        Some(Kind::DeleteTopic) => later::<wire::DeleteTopic>(session, frame),
+        Some(Kind::ListTopics) => later::<wire::ListTopics>(session, frame),
+        Some(Kind::DescribeTopic) => later::<wire::DescribeTopic>(session, frame),
+        Some(Kind::AlterTopic) => later::<wire::AlterTopic>(session, frame),
+        Some(Kind::AddPartitions) => later::<wire::AddPartitions>(session, frame),
+        Some(Kind::Trim) => later::<wire::Trim>(session, frame),
+        Some(Kind::Stats) => stats::handle(session, frame),
+        _ => unknown_kind(session, frame),
     }
 }
 

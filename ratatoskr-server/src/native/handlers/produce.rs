@@ -1,6 +1,7 @@
 //! produce, new producer: batches in. Submitted at once, acknowledged in the order they came.
 
 use std::{
+    collections::VecDeque,
     future::Future,
     pin::Pin,
     task::{Context, Poll},
@@ -10,36 +11,105 @@ use bytes::Bytes;
 use ratatoskr_core::{
     Error,
     batch::RecordBatch,
-    broker::{PendingProduce, Produced},
+    broker::Produced,
     wire::{
         self, ErrorBody, Frame, FrameQueue, NewProducer, Produce, ProducerBody, WireDurability,
     },
 };
 
-use super::{Handled, Session, answer_now, told};
+use super::{Handled, Reply, Session, answer_now, told};
 
-/// Where a connection's last batch went: most go where the one before did, and then the same bytes
-/// need not be decoded again.
+/// The batches that a connection has brought and that are not submitted yet: all of them go to the
+/// same partition, so that they can be appended together.
 #[derive(Debug, Default)]
-pub(in crate::native) struct LastProduce {
+pub(in crate::native) struct Run {
+    /// The last body: most batches go where the one before did, and then the same bytes need not be
+    /// decoded again.
     body: Bytes,
     decoded: Option<Produce>,
+    batches: Vec<RecordBatch>,
 }
 
-impl LastProduce {
-    fn decode(&mut self, frame: &Frame) -> Result<&Produce, ErrorBody> {
-        if self.decoded.is_none() || self.body != frame.body {
-            self.decoded = Some(
-                frame
-                    .decode_body()
-                    .map_err(|error| ErrorBody::from(&error))?,
-            );
-            // A copy of its own, since a slice would hold on to all that was read with it.
-            self.body = Bytes::copy_from_slice(&frame.body);
+impl Run {
+    /// Takes in a batch; its acknowledgement is the last of `acknowledgements` from now on.
+    ///
+    /// # Errors
+    /// The answer to a frame that is none.
+    pub(in crate::native) fn take(
+        &mut self,
+        session: &Session,
+        frame: Frame,
+        acknowledgements: &mut VecDeque<Acknowledgement>,
+    ) -> Result<(), Reply> {
+        let (correlation, bytes) = (frame.correlation, frame.body.len() + frame.batches.len());
+        let place = self.place(session, &frame, acknowledgements);
+        let wanted = place.map_err(|error| session.error(correlation, &error))?;
+        let viewed = RecordBatch::view(frame.batches);
+        let outcome = match viewed {
+            Ok(batch) => {
+                self.batches.push(batch);
+                Outcome::Submitted
+            }
+            Err(error) => {
+                self.submit(session, acknowledgements);
+                Outcome::Known(Err(error.into()))
+            }
+        };
+        acknowledgements.push_back(Acknowledgement {
+            correlation,
+            wanted,
+            outcome,
+            bytes,
+        });
+        Ok(())
+    }
+
+    /// Sees to it that `decoded` says where the frame's batch goes; whether an answer is wanted.
+    fn place(
+        &mut self,
+        session: &Session,
+        frame: &Frame,
+        acknowledgements: &mut VecDeque<Acknowledgement>,
+    ) -> Result<bool, ErrorBody> {
+        if let Some(produce) = &self.decoded
+            && self.body == frame.body
+        {
+            return Ok(produce.acknowledge);
         }
-        self.decoded
-            .as_ref()
-            .ok_or_else(|| ErrorBody::new(wire::ErrorCode::Internal, "nothing was decoded"))
+        self.submit(session, acknowledgements);
+        let produce: Produce = frame
+            .decode_body()
+            .map_err(|error| ErrorBody::from(&error))?;
+        let wanted = produce.acknowledge;
+        self.decoded = Some(produce);
+        // A copy of its own, since a slice would hold on to all that was read with it.
+        self.body = Bytes::copy_from_slice(&frame.body);
+        Ok(wanted)
+    }
+
+    /// Hands what was taken in to the broker. Its acknowledgements are the last ones.
+    pub(in crate::native) fn submit(
+        &mut self,
+        session: &Session,
+        acknowledgements: &mut VecDeque<Acknowledgement>,
+    ) {
+        let batches = std::mem::take(&mut self.batches);
+        let Some(produce) = self.decoded.as_ref().filter(|_| !batches.is_empty()) else {
+            return;
+        };
+        let first = acknowledgements.len().saturating_sub(batches.len());
+        let answers = session
+            .broker
+            .produce_many(&produce.topic, produce.partition, batches);
+        for (acknowledgement, answer) in acknowledgements.range_mut(first..).zip(answers) {
+            acknowledgement.outcome = match answer {
+                Ok(pending) => match pending.ready() {
+                    Some(produced) => Outcome::Known(Ok(produced)),
+                    None => Outcome::Pending(Box::pin(pending.wait())),
+                },
+                Err(error) => Outcome::Known(Err(error)),
+            };
+        }
     }
 }
 
@@ -54,16 +124,13 @@ pub(in crate::native) struct Acknowledgement {
 }
 
 enum Outcome {
+    /// Part of a run that is about to be submitted.
+    Submitted,
     Known(Result<Produced, Error>),
     Pending(Pin<Box<dyn Future<Output = Result<Produced, Error>> + Send>>),
 }
 
 impl Acknowledgement {
-    pub(in crate::native) const fn of_bytes(mut self, bytes: usize) -> Self {
-        self.bytes = bytes;
-        self
-    }
-
     /// Ready once the response, if one is wanted, is in `out`.
     pub(in crate::native) fn poll(
         &mut self,
@@ -72,6 +139,7 @@ impl Acknowledgement {
         cx: &mut Context<'_>,
     ) -> Poll<()> {
         let outcome = match &mut self.outcome {
+            Outcome::Submitted => return Poll::Pending,
             Outcome::Known(outcome) => outcome.clone(),
             Outcome::Pending(pending) => match pending.as_mut().poll(cx) {
                 Poll::Ready(outcome) => outcome,
@@ -93,34 +161,6 @@ fn body(produced: Produced) -> wire::Produced {
         durability: WireDurability(produced.durability),
         duplicate: produced.duplicate,
     }
-}
-
-pub(super) fn handle(session: &Session, last: &mut LastProduce, frame: Frame) -> Handled {
-    let correlation = frame.correlation;
-    let produce = match last.decode(&frame) {
-        Ok(produce) => produce,
-        Err(error) => return Handled::Answer(session.error(correlation, &error)),
-    };
-    let submitted = submit(session, produce, frame);
-    Handled::Acknowledge(Acknowledgement {
-        correlation,
-        wanted: produce.acknowledge,
-        outcome: match submitted {
-            Ok(pending) => match pending.ready() {
-                Some(produced) => Outcome::Known(Ok(produced)),
-                None => Outcome::Pending(Box::pin(pending.wait())),
-            },
-            Err(error) => Outcome::Known(Err(error)),
-        },
-        bytes: 0,
-    })
-}
-
-fn submit(session: &Session, produce: &Produce, frame: Frame) -> Result<PendingProduce, Error> {
-    let batch = RecordBatch::view(frame.batches)?;
-    session
-        .broker
-        .produce(&produce.topic, produce.partition, batch)
 }
 
 pub(super) fn new_producer(session: &Session, frame: &Frame) -> Handled {
