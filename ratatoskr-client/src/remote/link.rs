@@ -12,14 +12,14 @@ use std::{
     time::Duration,
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use ratatoskr_core::{
     Outcome,
     batch::RecordBatch,
     limits,
     sync::Mutex,
     wire::{
-        self, Body, Deliver, ErrorBody, Frame, FrameError, FrameQueue, Goodbye, Kind, Ping,
+        self, Body, Deliver, ErrorBody, Frame, FrameError, FrameQueue, Goodbye, Inbox, Kind, Ping,
         Request, Welcome,
     },
 };
@@ -35,8 +35,6 @@ use crate::Error;
 /// Largest frame taken from a server: one batch of the largest size, and as much again as a frame
 /// has otherwise.
 const FRAME_BYTES_MAX: usize = limits::BATCH_BYTES_MAX as usize + wire::FRAME_BYTES_MAX;
-/// Room made for each read.
-const READ_BYTES: usize = 64 << 10;
 /// Slices handed to the operating system in one write.
 const SLICES_PER_WRITE_MAX: usize = 64;
 /// Larger records travel as a slice of their own instead of being copied beside their frame.
@@ -318,7 +316,7 @@ impl Link {
     }
 
     async fn run_until_lost(&self, keep_alive: Duration) -> Result<(), String> {
-        let mut inbox = BytesMut::new();
+        let mut inbox = Inbox::default();
         let mut last_heard = Instant::now();
         let mut asked = false;
         loop {
@@ -360,18 +358,16 @@ impl Link {
     }
 
     /// Reads what is there and hands out every frame that is whole; whether there was anything.
-    fn read(&self, inbox: &mut BytesMut) -> Result<bool, String> {
-        if inbox.capacity() == inbox.len() {
-            inbox.reserve(READ_BYTES);
-        }
-        match self.stream.try_read_buf(inbox) {
+    fn read(&self, inbox: &mut Inbox) -> Result<bool, String> {
+        match self.stream.try_read_buf(inbox.room()) {
             Ok(0) => return Err(self.ended_by_server()),
-            Ok(_) => {}
+            Ok(bytes) => inbox.received(bytes),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
             Err(error) => return Err(error.to_string()),
         }
-        while let Some(frame) =
-            Frame::decode(inbox, FRAME_BYTES_MAX).map_err(|error| error.to_string())?
+        while let Some(frame) = inbox
+            .next_frame(FRAME_BYTES_MAX)
+            .map_err(|error| error.to_string())?
         {
             self.take(frame)?;
         }

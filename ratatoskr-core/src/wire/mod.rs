@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! frame.rs       header, length, CRC-32: bytes ⇄ Frame
-//! queue.rs       frames on their way out
+//! queue.rs       frames on their way out         inbox.rs       and in
 //! kind.rs        one byte a kind          error.rs       error codes
 //! hello.rs       versions, ping, goodbye  topics.rs      administration
 //! broker_error.rs  Error ⇄ error body
@@ -18,6 +18,7 @@ mod error;
 mod fetch;
 mod frame;
 mod hello;
+mod inbox;
 mod kind;
 mod produce;
 mod queue;
@@ -38,6 +39,7 @@ pub use frame::{BODY_DEPTH_MAX, FRAME_HEADER_BYTES, Frame, FrameError, FrameHead
 pub use hello::{
     Goodbye, HELLO_VERSION, Hello, Ping, VERSION_MAX, VERSION_MIN, Welcome, negotiate,
 };
+pub use inbox::Inbox;
 pub use kind::Kind;
 pub use produce::{NewProducer, Produce, Produced, ProducerBody};
 pub use queue::FrameQueue;

@@ -9,47 +9,22 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::BytesMut;
-use ratatoskr_core::wire::{Frame, FrameError, FrameQueue};
+use ratatoskr_core::wire::{FrameQueue, Inbox};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 
-/// Room made for each read; a larger frame makes room for itself.
-const READ_BYTES: usize = 64 << 10;
 /// Slices handed to the operating system in one write.
 const SLICES_PER_WRITE_MAX: usize = 64;
 
-/// Bytes received and not yet taken as frames.
-#[derive(Debug, Default)]
-pub(super) struct Inbox {
-    buffer: BytesMut,
-}
-
-impl Inbox {
-    /// Takes the next frame, if all of it is here.
-    ///
-    /// # Errors
-    /// As [`Frame::decode`].
-    pub(super) fn next_frame(&mut self, bytes_max: usize) -> Result<Option<Frame>, FrameError> {
-        Frame::decode(&mut self.buffer, bytes_max)
-    }
-
-    /// Whether a frame has begun that is not whole.
-    pub(super) fn is_empty(&self) -> bool {
-        self.buffer.is_empty()
-    }
-
-    /// Reads once; 0 means that the peer sends no more.
-    pub(super) fn poll_read<S: AsyncRead + Unpin>(
-        &mut self,
-        stream: &mut S,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<usize>> {
-        if self.buffer.capacity() == self.buffer.len() {
-            self.buffer.reserve(READ_BYTES);
-        }
-        // The future holds no state of its own, so it may be made anew for each poll.
-        pin!(stream.read_buf(&mut self.buffer)).poll(cx)
-    }
+/// Reads once; 0 means that the peer sends no more.
+pub(super) fn poll_read<S: AsyncRead + Unpin>(
+    inbox: &mut Inbox,
+    stream: &mut S,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<usize>> {
+    // The future holds no state of its own, so it may be made anew for each poll.
+    let read = ready!(pin!(stream.read_buf(inbox.room())).poll(cx))?;
+    inbox.received(read);
+    Poll::Ready(Ok(read))
 }
 
 /// Sends until nothing is left or the peer takes no more for now. Ready with the bytes sent once

@@ -19,14 +19,14 @@ use std::{
 };
 
 use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
-use ratatoskr_core::wire::{self, ErrorBody, ErrorCode, Frame, FrameQueue, Goodbye, Kind};
+use ratatoskr_core::wire::{self, ErrorBody, ErrorCode, Frame, FrameQueue, Goodbye, Inbox, Kind};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     time::{Instant, Sleep},
 };
 
 use super::{
-    buffers::{Inbox, poll_write},
+    buffers::{poll_read, poll_write},
     handlers::{self, Acknowledgement, Completed, Handled, Reply, Run, Session},
     handshake::{Greeted, unsupported_version},
     subscription::Subscriptions,
@@ -35,6 +35,9 @@ use super::{
 /// How long a closed connection is still read from, so that the peer gets what was sent last: a
 /// socket closed with unread bytes resets the connection, which throws away unread responses.
 const CLOSE_LINGER: Duration = Duration::from_secs(1);
+
+/// Bytes that are read on end before answers are looked for, though there be more to read.
+const READ_ON_END_MAX: usize = 1 << 20;
 
 /// What one turn of the connection brought.
 enum Turn {
@@ -76,6 +79,8 @@ struct Connection<S> {
     requests: usize,
     request_bytes: usize,
     last_correlation: u64,
+    /// Bytes read since anything else was done.
+    read_on_end: usize,
     deadlines: Deadlines,
     /// No further frame is taken: goodbye was said, or the peer sends no more.
     ending: bool,
@@ -94,6 +99,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             requests: 0,
             request_bytes: 0,
             last_correlation: 0,
+            read_on_end: 0,
             deadlines: Deadlines::new(session.limits.idle_deadline),
             ending: false,
             session,
@@ -240,23 +246,31 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if !self.ending && drain.poll(cx).is_ready() {
             return Poll::Ready(Ok(Turn::Drain));
         }
-        let mut progress = self.poll_acknowledgements(cx);
-        progress |= self.poll_work(cx);
-        if !self.outbox.is_empty() {
-            match poll_write(&mut self.outbox, &mut self.stream, cx) {
-                Poll::Ready(Ok(_)) => progress = true,
+        // What has come is taken before anything is waited for, so that what came together is made
+        // durable together, and answered by one write.
+        let reads = self.has_room();
+        let mut progress = false;
+        if reads {
+            match poll_read(&mut self.inbox, &mut self.stream, cx) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Ok(Turn::End)),
+                Poll::Ready(Ok(bytes)) => {
+                    self.deadlines.bytes_came();
+                    self.read_on_end += bytes;
+                    if self.read_on_end < READ_ON_END_MAX {
+                        return Poll::Ready(Ok(Turn::Progress));
+                    }
+                    progress = true;
+                }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Pending => {}
             }
         }
-        let reads = self.has_room();
-        if reads {
-            match self.inbox.poll_read(&mut self.stream, cx) {
-                Poll::Ready(Ok(0)) => return Poll::Ready(Ok(Turn::End)),
-                Poll::Ready(Ok(_)) => {
-                    self.deadlines.bytes_came();
-                    progress = true;
-                }
+        self.read_on_end = 0;
+        progress |= self.poll_acknowledgements(cx);
+        progress |= self.poll_work(cx);
+        if !self.outbox.is_empty() {
+            match poll_write(&mut self.outbox, &mut self.stream, cx) {
+                Poll::Ready(Ok(_)) => progress = true,
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Pending => {}
             }

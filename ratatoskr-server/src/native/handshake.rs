@@ -4,12 +4,12 @@ use std::{future::poll_fn, io};
 
 use bytes::BytesMut;
 use ratatoskr_core::wire::{
-    self, ErrorBody, ErrorCode, HELLO_FRAME_BYTES_MAX, HELLO_VERSION, Hello, Kind, VERSION_MAX,
-    VERSION_MIN, Welcome,
+    self, ErrorBody, ErrorCode, HELLO_FRAME_BYTES_MAX, HELLO_VERSION, Hello, Inbox, Kind,
+    VERSION_MAX, VERSION_MIN, Welcome,
 };
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
-use super::{buffers::Inbox, connection::close, limits::NativeLimits};
+use super::{buffers::poll_read, connection::close, limits::NativeLimits};
 
 /// How the server names itself.
 const SERVER: &str = concat!("ratatoskr ", env!("CARGO_PKG_VERSION"));
@@ -96,7 +96,7 @@ async fn hear<S: AsyncRead + Unpin>(
         let frame = inbox.next_frame(HELLO_FRAME_BYTES_MAX);
         match frame.map_err(|error| refuse(0, (&error).into()))? {
             Some(frame) => break frame,
-            None => match poll_fn(|cx| inbox.poll_read(stream, cx)).await {
+            None => match poll_fn(|cx| poll_read(inbox, stream, cx)).await {
                 Ok(0) => return Err(Refusal::Gone),
                 Ok(_) => {}
                 Err(error) => return Err(Refusal::Io(error)),
