@@ -210,6 +210,7 @@ impl Appended {
     ///
     /// # Errors
     /// [`StorageError::OutOfOrder`] where a base offset lies below the end of what is before it.
+    #[inline]
     pub fn of(batches: &[RecordBatch], mut log_end: Offset) -> StorageResult<Self> {
         let first = batches.first().map(|batch| batch.header().base_offset);
         let base_offset = first.unwrap_or(log_end);

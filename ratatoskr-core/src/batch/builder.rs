@@ -61,6 +61,7 @@ impl BatchBuilder {
     /// [`BatchError::KeyTooLarge`], [`BatchError::TooManyHeaders`], and [`BatchError::TooLarge`]
     /// where the batch would pass [`limits::BATCH_BYTES_MAX`] before compression. The batch is then
     /// as it was.
+    #[inline]
     pub fn push(&mut self, record: &Record, now: Timestamp) -> Result<(), BatchError> {
         if let Some(key) = &record.key
             && key.len() > limits::KEY_BYTES_MAX
@@ -96,9 +97,14 @@ impl BatchBuilder {
         Ok(())
     }
 
+    #[inline]
     fn encode(&mut self, record: &Record, timestamp_delta: i64) {
         let out = &mut self.records;
         let length = body_len(record, timestamp_delta, self.count);
+        if out.is_empty() {
+            // Exactly as much, since many batches hold one record: `Bytes` takes such a vector as it is.
+            out.reserve_exact(varint_len(i64::from(wire_len(length))) + length);
+        }
         put_varint(out, wire_len(length));
         let body_start = out.len();
         out.push(0);
@@ -115,6 +121,7 @@ impl BatchBuilder {
     }
 
     /// How many records there are.
+    #[inline]
     pub const fn record_count(&self) -> u32 {
         self.count.unsigned_abs()
     }
@@ -125,23 +132,27 @@ impl BatchBuilder {
     }
 
     /// Bytes of the batch as it is, before compression.
+    #[inline]
     pub const fn total_bytes(&self) -> usize {
         HEADER_BYTES + self.records.len()
     }
 
     /// Bytes of the batch before compression if `record` were added, or a few more: never less.
+    #[inline]
     pub fn total_bytes_with(&self, record: &Record) -> usize {
+        self.total_bytes() + Self::bytes_max_of(record)
+    }
+
+    /// Most bytes that a record adds to a batch before compression.
+    #[inline]
+    pub(crate) fn bytes_max_of(record: &Record) -> usize {
         let payload = |bytes: &Option<Bytes>| bytes.as_ref().map_or(0, Bytes::len);
         let headers: usize = record
             .headers
             .iter()
             .map(|header| HEADER_OVERHEAD_MAX + header.key.len() + payload(&header.value))
             .sum();
-        self.total_bytes()
-            + RECORD_OVERHEAD_MAX
-            + payload(&record.key)
-            + payload(&record.value)
-            + headers
+        RECORD_OVERHEAD_MAX + payload(&record.key) + payload(&record.value) + headers
     }
 
     /// The batch, at base offset 0 and without a leader epoch, as a producer sends it.
@@ -151,6 +162,7 @@ impl BatchBuilder {
     ///
     /// # Errors
     /// [`BatchError::Empty`]; [`BatchError::CodecNotBuilt`] where this build lacks the codec.
+    #[inline]
     pub fn build(self) -> Result<RecordBatch, BatchError> {
         if self.count == 0 {
             return Err(BatchError::Empty);
@@ -184,6 +196,7 @@ impl BatchBuilder {
 }
 
 /// Bytes of a record after its length.
+#[inline]
 fn body_len(record: &Record, timestamp_delta: i64, offset_delta: i32) -> usize {
     let headers: usize = record
         .headers
@@ -198,12 +211,14 @@ fn body_len(record: &Record, timestamp_delta: i64, offset_delta: i32) -> usize {
         + headers
 }
 
+#[inline]
 fn sized_len(bytes: Option<&[u8]>) -> usize {
     bytes.map_or(varint_len(-1), |bytes| {
         varint_len(i64::from(wire_len(bytes.len()))) + bytes.len()
     })
 }
 
+#[inline]
 fn put_sized(out: &mut Vec<u8>, bytes: Option<&[u8]>) {
     put_varint(out, bytes.map_or(-1, |bytes| wire_len(bytes.len())));
     out.extend_from_slice(bytes.unwrap_or_default());

@@ -126,6 +126,7 @@ impl BatchHeader {
     }
 
     /// The 61 bytes of this header.
+    #[inline]
     pub fn encode(&self) -> [u8; HEADER_BYTES] {
         let mut out = [0; HEADER_BYTES];
         let length = (self.total_bytes as usize).saturating_sub(LENGTH_END);
@@ -147,12 +148,14 @@ impl BatchHeader {
     }
 
     /// Offset of the last record (of the last that there was, where compaction removed some).
+    #[inline]
     pub fn last_offset(&self) -> Offset {
         self.base_offset
             .plus(u64::from(self.last_offset_delta.unsigned_abs()))
     }
 
     /// One past the last offset.
+    #[inline]
     pub fn end_offset(&self) -> Offset {
         self.last_offset().plus(1)
     }
@@ -161,6 +164,7 @@ impl BatchHeader {
     ///
     /// # Errors
     /// [`BatchError::UnknownCodec`].
+    #[inline]
     pub fn codec(&self) -> Result<Compression, BatchError> {
         let code = self.attributes & ATTRIBUTE_COMPRESSION;
         usize::try_from(code)
@@ -170,6 +174,7 @@ impl BatchHeader {
     }
 
     /// Whose time the records carry.
+    #[inline]
     pub const fn timestamp_type(&self) -> TimestampType {
         if self.attributes & ATTRIBUTE_LOG_APPEND_TIME == 0 {
             TimestampType::CreateTime
@@ -189,6 +194,7 @@ impl BatchHeader {
     }
 
     /// The idempotent producer it came from, if it came from one.
+    #[inline]
     pub fn producer(&self) -> Option<ProducerStamp> {
         (self.producer_id.get() >= 0).then_some(ProducerStamp {
             id: self.producer_id,

@@ -128,6 +128,7 @@ impl RecordBatch {
         }
     }
 
+    #[inline]
     fn compute_crc(&self) -> u32 {
         let header = self.header.encode();
         let crc = crc32c::crc32c(&header[header::CRC_COVER_START..]);
@@ -135,11 +136,13 @@ impl RecordBatch {
     }
 
     /// The header.
+    #[inline]
     pub const fn header(&self) -> &BatchHeader {
         &self.header
     }
 
     /// The bytes after the header: records, compressed as the header says.
+    #[inline]
     pub const fn records_bytes(&self) -> &Bytes {
         &self.records
     }
@@ -155,11 +158,13 @@ impl RecordBatch {
     }
 
     /// Bytes of the whole batch.
+    #[inline]
     pub const fn total_bytes(&self) -> usize {
         HEADER_BYTES + self.records.len()
     }
 
     /// Gives the batch its place in a log; the CRC does not cover it.
+    #[inline]
     pub const fn assign(&mut self, base_offset: Offset, leader_epoch: LeaderEpoch) {
         self.header.base_offset = base_offset;
         self.header.leader_epoch = leader_epoch;
@@ -178,6 +183,7 @@ impl RecordBatch {
     }
 
     /// Appends the batch's bytes to `out`.
+    #[inline]
     pub fn encode_to(&self, out: &mut impl BufMut) {
         out.put_slice(&self.header.encode());
         out.put_slice(&self.records);

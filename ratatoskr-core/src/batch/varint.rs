@@ -46,11 +46,13 @@ fn take_unsigned(bytes: &mut &[u8], bytes_max: usize) -> Option<u64> {
 }
 
 /// Appends an `i32`.
+#[inline]
 pub(super) fn put_varint(out: &mut Vec<u8>, value: i32) {
     put_varlong(out, i64::from(value));
 }
 
 /// Appends an `i64`.
+#[inline]
 pub(super) fn put_varlong(out: &mut Vec<u8>, value: i64) {
     let mut rest = zigzag(value);
     loop {

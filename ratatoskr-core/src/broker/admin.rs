@@ -331,7 +331,7 @@ impl Shared {
             ..topic.descriptor()
         };
         self.update(&descriptor).await?;
-        topic.grow_to(total, &self.context);
+        topic.grow_to(total);
         Ok(topic)
     }
 
@@ -357,8 +357,8 @@ impl Shared {
             holds.extend(partition.hold_and_drain().await);
         }
         answered(caught_async(async { self.storage.delete_topic(id).await }).await)?;
+        topic.delete();
         self.catalog.write().remove(name);
-        topic.delete(&self.context);
         tracing::info!(topic = %name, "topic deleted");
         Ok(())
     }

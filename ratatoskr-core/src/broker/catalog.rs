@@ -2,11 +2,17 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use crate::{broker::topic::TopicState, error::Error, name::TopicName};
+use crate::{
+    broker::{stats::Throughput, topic::TopicState},
+    error::Error,
+    name::TopicName,
+};
 
 #[derive(Debug, Default)]
 pub(super) struct Catalog {
     topics: HashMap<TopicName, Arc<TopicState>>,
+    /// What went through topics that are deleted by now.
+    deleted: Throughput,
 }
 
 impl Catalog {
@@ -23,8 +29,11 @@ impl Catalog {
         self.topics.insert(topic.name().clone(), topic);
     }
 
+    /// Takes out a topic that takes no more sends.
     pub(super) fn remove(&mut self, name: &TopicName) {
-        self.topics.remove(name);
+        if let Some(topic) = self.topics.remove(name) {
+            self.deleted += topic.throughput();
+        }
     }
 
     /// Every topic, in the order of their names.
@@ -32,6 +41,11 @@ impl Catalog {
         let mut topics: Vec<_> = self.topics.values().cloned().collect();
         topics.sort_unstable_by(|a, b| a.name().cmp(b.name()));
         topics
+    }
+
+    /// What went through topics that are deleted by now.
+    pub(super) const fn deleted(&self) -> Throughput {
+        self.deleted
     }
 
     pub(super) fn len(&self) -> usize {

@@ -11,7 +11,7 @@ use std::{
 use tokio::{runtime::Handle, sync::watch};
 
 use crate::{
-    broker::{config::BrokerConfig, in_flight::InFlight, stats::Counters},
+    broker::{config::BrokerConfig, in_flight::InFlight},
     commit::Committer,
     error::Error,
     time::Clock,
@@ -23,8 +23,6 @@ pub(super) struct Context {
     pub(super) committer: Option<Arc<dyn Committer>>,
     pub(super) config: BrokerConfig,
     pub(super) in_flight: Arc<InFlight>,
-    /// Counts what has gone through topics that are deleted by now as well.
-    pub(super) counters: Counters,
     /// Where background work runs; a committer calls back from threads that belong to no runtime.
     pub(super) runtime: Handle,
     phase: watch::Sender<Phase>,
@@ -51,7 +49,6 @@ impl Context {
             committer,
             in_flight: InFlight::new(config.in_flight_bytes_max),
             config,
-            counters: Counters::default(),
             runtime: Handle::current(),
             phase: watch::Sender::new(Phase::Running),
             running: AtomicBool::new(true),
@@ -60,6 +57,7 @@ impl Context {
 
     /// # Errors
     /// [`Error::ShuttingDown`], [`Error::Fenced`].
+    #[inline]
     pub(super) fn check_running(&self) -> Result<(), Error> {
         if self.running.load(Ordering::Acquire) {
             return Ok(());

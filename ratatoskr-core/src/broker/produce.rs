@@ -62,6 +62,7 @@ impl PendingProduce {
     }
 
     /// The answer, if it is known already.
+    #[inline]
     pub const fn ready(&self) -> Option<Produced> {
         match self.0 {
             State::Done(produced) => Some(produced),
@@ -132,12 +133,7 @@ impl Broker {
         batch: RecordBatch,
     ) -> Result<PendingProduce, Error> {
         self.shared.context.check_running()?;
-        let topic = self.topic(topic)?;
-        let checked = check(&topic, &batch);
-        self.counted(
-            &topic,
-            checked.and_then(|()| self.submit(&topic, partition, batch)),
-        )
+        self.topic(topic)?.produce(partition, batch)
     }
 
     /// Takes batches that were sent to one partition, as [`produce`](Self::produce) takes one, but
@@ -153,77 +149,10 @@ impl Broker {
         batches: Vec<RecordBatch>,
     ) -> Vec<Result<PendingProduce, Error>> {
         let found = (self.shared.context.check_running()).and_then(|()| self.topic(topic));
-        let topic = match found {
-            Ok(topic) => topic,
-            Err(error) => return batches.iter().map(|_| Err(error.clone())).collect(),
-        };
-        let mut good = Vec::with_capacity(batches.len());
-        let mut refused = Vec::new();
-        for (at, batch) in batches.into_iter().enumerate() {
-            match check(&topic, &batch) {
-                Ok(()) => good.push(batch),
-                Err(error) => refused.push((at, error)),
-            }
+        match found {
+            Ok(topic) => topic.produce_many(partition, batches),
+            Err(error) => batches.iter().map(|_| Err(error.clone())).collect(),
         }
-        let mut answers = self.submit_many(&topic, partition, good);
-        // From the first on, so that each finds its place.
-        for (at, error) in refused {
-            answers.insert(at, Err(error));
-        }
-        for answer in answers.iter().filter(|answer| answer.is_err()) {
-            let _ = self.counted(&topic, answer.as_ref().map_err(Error::clone));
-        }
-        answers
-    }
-
-    fn submit_many(
-        &self,
-        topic: &TopicState,
-        partition: PartitionIndex,
-        mut batches: Vec<RecordBatch>,
-    ) -> Vec<Result<PendingProduce, Error>> {
-        let cell = if topic.name().is_internal() {
-            Err(Error::InternalTopic(topic.name().clone()))
-        } else {
-            topic.partition(partition)
-        };
-        let cell = match cell {
-            Ok(cell) => cell,
-            Err(error) => return batches.iter().map(|_| Err(error.clone())).collect(),
-        };
-        if topic.shared().config().timestamp_type == TimestampType::LogAppendTime {
-            let now = self.shared.context.clock.now();
-            for batch in &mut batches {
-                batch.set_log_append_time(now);
-            }
-        }
-        cell.submit_run(batches)
-    }
-
-    /// Submits a batch whose bytes are known to be right.
-    pub(super) fn submit(
-        &self,
-        topic: &TopicState,
-        partition: PartitionIndex,
-        mut batch: RecordBatch,
-    ) -> Result<PendingProduce, Error> {
-        let config = topic.shared().config();
-        check_size(&batch, config.batch_bytes_max)?;
-        if topic.name().is_internal() {
-            return Err(Error::InternalTopic(topic.name().clone()));
-        }
-        if config.timestamp_type == TimestampType::LogAppendTime {
-            batch.set_log_append_time(self.shared.context.clock.now());
-        }
-        topic.partition(partition)?.submit(batch)
-    }
-
-    fn counted<T>(&self, topic: &TopicState, answer: Result<T, Error>) -> Result<T, Error> {
-        if answer.is_err() {
-            topic.counters().refused();
-            self.shared.context.counters.refused();
-        }
-        answer
     }
 
     /// An identity for a new idempotent producer.
@@ -240,16 +169,100 @@ impl Broker {
     }
 }
 
-/// Whether the batch is one that a producer may send.
-fn check(topic: &TopicState, batch: &RecordBatch) -> Result<(), Error> {
-    let bytes_max = topic.shared().config().batch_bytes_max;
-    check_size(batch, bytes_max)?;
-    if batch.header().is_transactional() {
-        return Err(Error::Unsupported("transactions".to_owned()));
+impl TopicState {
+    /// See [`Broker::produce`].
+    pub(super) fn produce(
+        &self,
+        partition: PartitionIndex,
+        batch: RecordBatch,
+    ) -> Result<PendingProduce, Error> {
+        let answer = self
+            .check(&batch)
+            .and_then(|()| self.submit(partition, batch));
+        if answer.is_err() {
+            self.counters().refused();
+        }
+        answer
     }
-    Ok(batch.validate_from_producer(bytes_max)?)
+
+    /// See [`Broker::produce_many`].
+    pub(super) fn produce_many(
+        &self,
+        partition: PartitionIndex,
+        batches: Vec<RecordBatch>,
+    ) -> Vec<Result<PendingProduce, Error>> {
+        let mut good = Vec::with_capacity(batches.len());
+        let mut refused = Vec::new();
+        for (at, batch) in batches.into_iter().enumerate() {
+            match self.check(&batch) {
+                Ok(()) => good.push(batch),
+                Err(error) => refused.push((at, error)),
+            }
+        }
+        let mut answers = self.submit_many(partition, good);
+        // From the first on, so that each finds its place.
+        for (at, error) in refused {
+            answers.insert(at, Err(error));
+        }
+        for _ in answers.iter().filter(|answer| answer.is_err()) {
+            self.counters().refused();
+        }
+        answers
+    }
+
+    fn submit_many(
+        &self,
+        partition: PartitionIndex,
+        mut batches: Vec<RecordBatch>,
+    ) -> Vec<Result<PendingProduce, Error>> {
+        let refuse = |batches: &[RecordBatch], error: &Error| {
+            batches.iter().map(|_| Err(error.clone())).collect()
+        };
+        if self.name().is_internal() {
+            return refuse(&batches, &Error::InternalTopic(self.name().clone()));
+        }
+        if self.shared().config().timestamp_type == TimestampType::LogAppendTime {
+            let now = self.context().clock.now();
+            for batch in &mut batches {
+                batch.set_log_append_time(now);
+            }
+        }
+        match self.partition(partition) {
+            Ok(cell) => cell.submit_run(batches),
+            Err(error) => refuse(&batches, &error),
+        }
+    }
+
+    /// Submits a batch whose bytes are known to be right.
+    #[inline]
+    pub(super) fn submit(
+        &self,
+        partition: PartitionIndex,
+        mut batch: RecordBatch,
+    ) -> Result<PendingProduce, Error> {
+        let config = self.shared().config();
+        check_size(&batch, config.batch_bytes_max)?;
+        if self.name().is_internal() {
+            return Err(Error::InternalTopic(self.name().clone()));
+        }
+        if config.timestamp_type == TimestampType::LogAppendTime {
+            batch.set_log_append_time(self.context().clock.now());
+        }
+        self.with_partition(partition, |cell| cell.submit(batch))?
+    }
+
+    /// Whether the batch is one that a producer may send.
+    fn check(&self, batch: &RecordBatch) -> Result<(), Error> {
+        let bytes_max = self.shared().config().batch_bytes_max;
+        check_size(batch, bytes_max)?;
+        if batch.header().is_transactional() {
+            return Err(Error::Unsupported("transactions".to_owned()));
+        }
+        Ok(batch.validate_from_producer(bytes_max)?)
+    }
 }
 
+#[inline]
 fn check_size(batch: &RecordBatch, bytes_max: u32) -> Result<(), Error> {
     if batch.total_bytes() > bytes_max as usize {
         return Err(Error::BatchTooLarge {

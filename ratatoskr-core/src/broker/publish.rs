@@ -1,10 +1,15 @@
 //! Sending records in process: routed, put into batches, appended.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
-    batch::{BatchBuilder, RecordBatch},
-    broker::{Broker, admin::NewTopic, produce::PendingProduce, topic::TopicState},
+    batch::BatchBuilder,
+    broker::{
+        Broker,
+        admin::NewTopic,
+        produce::{PendingProduce, Produced},
+        topic::TopicState,
+    },
     config::TopicConfig,
     error::Error,
     name::TopicName,
@@ -13,24 +18,33 @@ use crate::{
     time::Timestamp,
 };
 
-/// A batch that is on its way, and which of the caller's records are in it.
-struct Sent {
-    pending: PendingProduce,
-    /// Place in the caller's list and timestamp, in the order of the batch.
-    records: Vec<(usize, Timestamp)>,
+/// The batches that a list of records is put into.
+struct Batches {
+    sent: Vec<Option<PendingProduce>>,
+    /// Those that are being filled, by partition.
+    filling: BTreeMap<PartitionIndex, Filling>,
+    /// Where each record went: the number of its batch, its place in it, its time.
+    places: Vec<Place>,
 }
 
-/// A batch that is being filled.
 struct Filling {
+    /// Its place among those sent.
+    batch: usize,
     builder: BatchBuilder,
-    records: Vec<(usize, Timestamp)>,
+}
+
+#[derive(Clone, Copy)]
+struct Place {
+    batch: usize,
+    delta: u32,
+    timestamp: Timestamp,
 }
 
 impl Broker {
     /// Sends one record and waits until it can be read and is as durable as its topic promises.
     ///
     /// A key decides the partition, by Kafka's hash; records without one go to each partition in
-    /// turn.
+    /// turn. Who sends often to one topic looks it up once, with [`publisher`](Self::publisher).
     ///
     /// # Errors
     /// As [`publish_many`](Self::publish_many).
@@ -42,24 +56,7 @@ impl Broker {
         topic: &TopicName,
         record: Record,
     ) -> Result<RecordMetadata, Error> {
-        let topic = self.topic_or_new(topic).await?;
-        let config = topic.shared().config();
-        let now = self.shared.context.clock.now();
-        let timestamp = record.timestamp.unwrap_or(now);
-        let partition = topic.route(record.key.as_deref());
-        topic.next_batch();
-        let mut builder = BatchBuilder::new(config.compression);
-        builder.push(&record, now)?;
-        let produced = self
-            .submit(&topic, partition, builder.build()?)?
-            .wait()
-            .await?;
-        Ok(RecordMetadata {
-            partition,
-            offset: produced.base_offset,
-            timestamp: produced.log_append_time.unwrap_or(timestamp),
-            durability: produced.durability,
-        })
+        self.topic_or_new(topic).await?.publish(&record).await
     }
 
     /// Sends records in as few batches as they fit into, and waits for all of them. Answers in the
@@ -79,80 +76,11 @@ impl Broker {
         topic: &TopicName,
         records: Vec<Record>,
     ) -> Result<Vec<RecordMetadata>, Error> {
-        let topic = self.topic_or_new(topic).await?;
-        let sent = self.send(&topic, &records)?;
-        let mut metadata = vec![None; records.len()];
-        let mut failed = None;
-        for Sent { pending, records } in sent {
-            match pending.wait().await {
-                Ok(produced) => {
-                    for (delta, (at, timestamp)) in (0..).zip(records) {
-                        metadata[at] = Some(RecordMetadata {
-                            partition: produced.partition,
-                            offset: produced.base_offset.plus(delta),
-                            timestamp: produced.log_append_time.unwrap_or(timestamp),
-                            durability: produced.durability,
-                        });
-                    }
-                }
-                Err(error) => failed = failed.or(Some(error)),
-            }
-        }
-        match failed {
-            Some(error) => Err(error),
-            None => Ok(metadata.into_iter().flatten().collect()),
-        }
-    }
-
-    /// Puts the records into batches and submits each as it is full, without waiting.
-    fn send(&self, topic: &TopicState, records: &[Record]) -> Result<Vec<Sent>, Error> {
-        let config = topic.shared().config();
-        let now = self.shared.context.clock.now();
-        let mut filling: BTreeMap<PartitionIndex, Filling> = BTreeMap::new();
-        let mut sent = Vec::new();
-        for (at, record) in records.iter().enumerate() {
-            // A record without a key moves on with the batch that it did not fit into.
-            let partition = loop {
-                let partition = topic.route(record.key.as_deref());
-                let full = filling.get(&partition).is_some_and(|filling| {
-                    filling.builder.total_bytes_with(record) > config.batch_bytes_max as usize
-                });
-                if !full {
-                    break partition;
-                }
-                if let Some(filled) = filling.remove(&partition) {
-                    sent.push(self.send_one(topic, partition, filled)?);
-                }
-                topic.next_batch();
-            };
-            let filling = filling
-                .entry(partition)
-                .or_insert_with(|| Filling::new(&config));
-            filling.builder.push(record, now)?;
-            filling.records.push((at, record.timestamp.unwrap_or(now)));
-        }
-        for (partition, filled) in filling {
-            sent.push(self.send_one(topic, partition, filled)?);
-        }
-        topic.next_batch();
-        Ok(sent)
-    }
-
-    fn send_one(
-        &self,
-        topic: &TopicState,
-        partition: PartitionIndex,
-        filled: Filling,
-    ) -> Result<Sent, Error> {
-        let batch: RecordBatch = filled.builder.build()?;
-        Ok(Sent {
-            pending: self.submit(topic, partition, batch)?,
-            records: filled.records,
-        })
+        self.topic_or_new(topic).await?.publish_many(&records).await
     }
 
     /// The topic, created first if the broker is configured to.
-    async fn topic_or_new(&self, name: &TopicName) -> Result<std::sync::Arc<TopicState>, Error> {
+    pub(super) async fn topic_or_new(&self, name: &TopicName) -> Result<Arc<TopicState>, Error> {
         self.shared.context.check_running()?;
         match self.topic(name) {
             Err(Error::UnknownTopic(_)) if self.shared.context.config.auto_create_topics => {
@@ -180,11 +108,130 @@ impl Broker {
     }
 }
 
-impl Filling {
-    fn new(config: &TopicConfig) -> Self {
-        Self {
-            builder: BatchBuilder::new(config.compression),
-            records: Vec::new(),
+impl TopicState {
+    /// See [`Broker::publish`].
+    pub(super) async fn publish(&self, record: &Record) -> Result<RecordMetadata, Error> {
+        let (pending, timestamp) = self.send_one(record)?;
+        // Most topics have answered by now, and nothing has to be waited for.
+        let produced = match pending.ready() {
+            Some(produced) => produced,
+            None => pending.wait().await?,
+        };
+        Ok(metadata(&produced, 0, timestamp))
+    }
+
+    fn send_one(&self, record: &Record) -> Result<(PendingProduce, Timestamp), Error> {
+        let now = self.context().clock.now();
+        let partition = self.route(record.key.as_deref());
+        self.next_batch();
+        let mut builder = BatchBuilder::new(self.shared().config().compression);
+        builder.push(record, now)?;
+        let pending = self.submit(partition, builder.build()?)?;
+        Ok((pending, record.timestamp.unwrap_or(now)))
+    }
+
+    /// See [`Broker::publish_many`].
+    pub(super) async fn publish_many(
+        &self,
+        records: &[Record],
+    ) -> Result<Vec<RecordMetadata>, Error> {
+        let Batches { sent, places, .. } = self.send(records)?;
+        let mut produced = Vec::with_capacity(sent.len());
+        let mut failed = None;
+        for pending in sent.into_iter().flatten() {
+            match pending.wait().await {
+                Ok(answer) => produced.push(answer),
+                Err(error) => failed = failed.or(Some(error)),
+            }
         }
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        let of = |place: &Place| {
+            let produced = produced.get(place.batch)?;
+            Some(metadata(produced, place.delta, place.timestamp))
+        };
+        Ok(places.iter().filter_map(of).collect())
+    }
+
+    /// Puts the records into batches and submits each as it is full, without waiting.
+    fn send(&self, records: &[Record]) -> Result<Batches, Error> {
+        let config = self.shared().config();
+        let now = self.context().clock.now();
+        let mut batches = Batches {
+            sent: Vec::with_capacity(1),
+            filling: BTreeMap::new(),
+            places: Vec::with_capacity(records.len()),
+        };
+        for (at, record) in records.iter().enumerate() {
+            // A record without a key moves on with the batch that it did not fit into.
+            let partition = loop {
+                let partition = self.route(record.key.as_deref());
+                let full = batches.filling.get(&partition).is_some_and(|filling| {
+                    filling.builder.total_bytes_with(record) > config.batch_bytes_max as usize
+                });
+                if !full {
+                    break partition;
+                }
+                if let Some(filled) = batches.filling.remove(&partition) {
+                    self.submit_filled(&mut batches.sent, partition, filled)?;
+                }
+                self.next_batch();
+            };
+            let next = batches.sent.len();
+            let filling = batches.filling.entry(partition).or_insert_with(|| {
+                batches.sent.push(None);
+                Filling::new(next, &config, &records[at..])
+            });
+            batches.places.push(Place {
+                batch: filling.batch,
+                delta: filling.builder.record_count(),
+                timestamp: record.timestamp.unwrap_or(now),
+            });
+            filling.builder.push(record, now)?;
+        }
+        for (partition, filled) in std::mem::take(&mut batches.filling) {
+            self.submit_filled(&mut batches.sent, partition, filled)?;
+        }
+        self.next_batch();
+        Ok(batches)
+    }
+
+    fn submit_filled(
+        &self,
+        sent: &mut [Option<PendingProduce>],
+        partition: PartitionIndex,
+        filled: Filling,
+    ) -> Result<(), Error> {
+        sent[filled.batch] = Some(self.submit(partition, filled.builder.build()?)?);
+        Ok(())
+    }
+}
+
+impl Filling {
+    /// An empty batch with room for as many of `records` as it may hold, if they have no keys: those
+    /// that have spread over the partitions.
+    fn new(batch: usize, config: &TopicConfig, records: &[Record]) -> Self {
+        let bytes_max = config.batch_bytes_max as usize;
+        let mut bytes = 0;
+        for record in records.iter().take_while(|record| record.key.is_none()) {
+            bytes += BatchBuilder::bytes_max_of(record);
+            if bytes >= bytes_max {
+                break;
+            }
+        }
+        Self {
+            batch,
+            builder: BatchBuilder::new(config.compression).with_capacity(bytes.min(bytes_max)),
+        }
+    }
+}
+
+fn metadata(produced: &Produced, delta: u32, timestamp: Timestamp) -> RecordMetadata {
+    RecordMetadata {
+        partition: produced.partition,
+        offset: produced.base_offset.plus(delta.into()),
+        timestamp: produced.log_append_time.unwrap_or(timestamp),
+        durability: produced.durability,
     }
 }

@@ -1,27 +1,58 @@
 //! What has gone through the broker: counters that cost an addition each.
+//!
+//! What a send counts lies with its partition and is written under its lock, so that sends to
+//! different partitions share no cache line. Sums are made when somebody asks.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::{
+    ops::AddAssign,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use crate::{broker::Broker, name::TopicName};
 
-/// Counters of one topic, or of the whole broker.
+/// What readers may see of a partition. Written under the partition's lock only.
+#[derive(Debug, Default)]
+pub(super) struct Readable {
+    batches: AtomicU64,
+    records: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl Readable {
+    /// Counts a batch. The caller holds the partition's lock, so nobody else adds meanwhile.
+    pub(super) fn add(&self, records: u64, bytes: u64) {
+        let add = |counter: &AtomicU64, more| {
+            counter.store(counter.load(Ordering::Relaxed) + more, Ordering::Release);
+        };
+        add(&self.batches, 1);
+        add(&self.records, records);
+        add(&self.bytes, bytes);
+    }
+
+    /// Bytes since the broker was opened.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Acquire)
+    }
+
+    pub(super) fn snapshot(&self) -> Throughput {
+        Throughput {
+            batches_in: self.batches.load(Ordering::Relaxed),
+            records_in: self.records.load(Ordering::Relaxed),
+            bytes_in: self.bytes.load(Ordering::Relaxed),
+            ..Throughput::default()
+        }
+    }
+}
+
+/// The other counters of a topic, which its partitions share.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
-    batches_in: AtomicU64,
-    records_in: AtomicU64,
-    bytes_in: AtomicU64,
     bytes_out: AtomicU64,
     duplicates: AtomicU64,
     errors_in: AtomicU64,
 }
 
 impl Counters {
-    pub(super) fn appended(&self, records: u64, bytes: u64) {
-        self.batches_in.fetch_add(1, Ordering::Relaxed);
-        self.records_in.fetch_add(records, Ordering::Relaxed);
-        self.bytes_in.fetch_add(bytes, Ordering::Relaxed);
-    }
-
     pub(super) fn read(&self, bytes: u64) {
         self.bytes_out.fetch_add(bytes, Ordering::Relaxed);
     }
@@ -36,12 +67,10 @@ impl Counters {
 
     pub(super) fn snapshot(&self) -> Throughput {
         Throughput {
-            batches_in: self.batches_in.load(Ordering::Relaxed),
-            records_in: self.records_in.load(Ordering::Relaxed),
-            bytes_in: self.bytes_in.load(Ordering::Relaxed),
             bytes_out: self.bytes_out.load(Ordering::Relaxed),
             duplicates: self.duplicates.load(Ordering::Relaxed),
             errors_in: self.errors_in.load(Ordering::Relaxed),
+            ..Throughput::default()
         }
     }
 }
@@ -61,6 +90,17 @@ pub struct Throughput {
     pub duplicates: u64,
     /// Batches that were refused or failed.
     pub errors_in: u64,
+}
+
+impl AddAssign for Throughput {
+    fn add_assign(&mut self, more: Self) {
+        self.batches_in += more.batches_in;
+        self.records_in += more.records_in;
+        self.bytes_in += more.bytes_in;
+        self.bytes_out += more.bytes_out;
+        self.duplicates += more.duplicates;
+        self.errors_in += more.errors_in;
+    }
 }
 
 /// The broker in numbers.
@@ -87,13 +127,16 @@ pub struct BrokerStats {
 impl Broker {
     /// The broker in numbers, as of now.
     pub fn stats(&self) -> BrokerStats {
-        let topics = self.shared.catalog.read().all();
+        let (topics, deleted) = {
+            let catalog = self.shared.catalog.read();
+            (catalog.all(), catalog.deleted())
+        };
         let mut stats = BrokerStats {
             topics: topics.len() as u64,
             in_flight_bytes: self.shared.context.in_flight.used() as u64,
             subscriptions: self.shared.subscriptions.count(),
             subscription_skips: self.shared.subscriptions.skips(),
-            total: self.shared.context.counters.snapshot(),
+            total: deleted,
             ..BrokerStats::default()
         };
         for topic in topics {
@@ -103,9 +146,9 @@ impl Broker {
                 .iter()
                 .filter(|partition| partition.offline_reason().is_some())
                 .count() as u64;
-            stats
-                .by_topic
-                .push((topic.name().clone(), topic.counters().snapshot()));
+            let throughput = topic.throughput();
+            stats.total += throughput;
+            stats.by_topic.push((topic.name().clone(), throughput));
         }
         stats
     }

@@ -43,6 +43,7 @@ impl fmt::Display for Failure {
 /// Calls a backend; a panic becomes a [`Failure`].
 ///
 /// State shared with the call may be broken after a panic, which is why the handle is dropped then.
+#[inline]
 pub(super) fn caught<T>(call: impl FnOnce() -> StorageResult<T>) -> Result<T, Failure> {
     match catch_unwind(AssertUnwindSafe(call)) {
         Ok(answer) => answer.map_err(Failure::Storage),

@@ -5,11 +5,13 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
+use arc_swap::{ArcSwap, Guard};
+
 use crate::{
     broker::{
         context::Context,
         partition::PartitionCell,
-        stats::Counters,
+        stats::{Counters, Throughput},
         waiters::{Registration, Waiters},
     },
     config::TopicConfig,
@@ -18,7 +20,6 @@ use crate::{
     offset::PartitionIndex,
     routing::Router,
     storage::{Topic, TopicDescriptor},
-    sync::RwLock,
 };
 
 /// What the partitions of a topic share.
@@ -28,16 +29,18 @@ pub(super) struct TopicShared {
     pub(super) name: TopicName,
     pub(super) log: Arc<dyn Topic>,
     pub(super) counters: Counters,
-    config: RwLock<Arc<TopicConfig>>,
+    config: ArcSwap<TopicConfig>,
 }
 
 impl TopicShared {
-    pub(super) fn config(&self) -> Arc<TopicConfig> {
-        Arc::clone(&self.config.read())
+    /// The configuration as of now. Every send asks for it, so it is neither locked nor cloned.
+    #[inline]
+    pub(super) fn config(&self) -> Guard<Arc<TopicConfig>> {
+        self.config.load()
     }
 
     pub(super) fn set_config(&self, config: TopicConfig) {
-        *self.config.write() = Arc::new(config);
+        self.config.store(Arc::new(config));
     }
 }
 
@@ -45,8 +48,9 @@ impl TopicShared {
 #[derive(Debug)]
 pub(super) struct TopicState {
     shared: Arc<TopicShared>,
+    context: Arc<Context>,
     router: Router,
-    partitions: RwLock<Vec<Arc<PartitionCell>>>,
+    partitions: ArcSwap<Vec<Arc<PartitionCell>>>,
     deleted: AtomicBool,
     /// Who waits for partitions to be added, or for the deletion.
     waiters: Waiters,
@@ -64,30 +68,30 @@ impl TopicState {
                 name: descriptor.name.clone(),
                 log,
                 counters: Counters::default(),
-                config: RwLock::new(Arc::new(descriptor.config.clone())),
+                config: ArcSwap::from_pointee(descriptor.config.clone()),
             }),
+            context: Arc::clone(context),
             router: Router::default(),
-            partitions: RwLock::default(),
+            partitions: ArcSwap::default(),
             deleted: AtomicBool::new(false),
             waiters: Waiters::default(),
         });
-        topic.grow_to(descriptor.partitions, context);
+        topic.grow_to(descriptor.partitions);
         topic
     }
 
-    /// Adds partitions until there are `total`.
-    pub(super) fn grow_to(&self, total: u32, context: &Arc<Context>) {
-        let mut partitions = self.partitions.write();
-        let have = u32::try_from(partitions.len()).unwrap_or(u32::MAX);
-        partitions.extend((have..total).map(|index| {
+    /// Adds partitions until there are `total`. Changes of the catalog are made one after another.
+    pub(super) fn grow_to(&self, total: u32) {
+        let mut partitions = self.partitions();
+        partitions.extend((self.partition_count()..total).map(|index| {
             PartitionCell::new(
                 Arc::clone(&self.shared),
                 PartitionIndex::new(index),
-                Arc::clone(context),
+                Arc::clone(&self.context),
             )
         }));
-        drop(partitions);
-        self.waiters.wake(&context.runtime);
+        self.partitions.store(Arc::new(partitions));
+        self.waiters.wake(&self.context.runtime);
     }
 
     /// Notifies the waiter when partitions are added or the topic is deleted, once.
@@ -96,12 +100,12 @@ impl TopicState {
     }
 
     /// The topic has been deleted: whoever waits for one of its partitions learns of it.
-    pub(super) fn delete(&self, context: &Context) {
+    pub(super) fn delete(&self) {
         self.deleted.store(true, Ordering::Release);
         for partition in self.partitions() {
             partition.delete();
         }
-        self.waiters.wake(&context.runtime);
+        self.waiters.wake(&self.context.runtime);
     }
 
     pub(super) fn is_deleted(&self) -> bool {
@@ -116,24 +120,39 @@ impl TopicState {
         &self.shared
     }
 
+    pub(super) fn context(&self) -> &Context {
+        &self.context
+    }
+
     pub(super) fn counters(&self) -> &Counters {
         &self.shared.counters
     }
 
+    /// What went through it since the broker was opened.
+    pub(super) fn throughput(&self) -> Throughput {
+        let mut sum = self.shared.counters.snapshot();
+        for partition in self.partitions.load().iter() {
+            sum += partition.readable().snapshot();
+        }
+        sum
+    }
+
     pub(super) fn partitions(&self) -> Vec<Arc<PartitionCell>> {
-        self.partitions.read().clone()
+        Vec::clone(&self.partitions.load())
     }
 
     pub(super) fn partition_count(&self) -> u32 {
-        u32::try_from(self.partitions.read().len()).unwrap_or(u32::MAX)
+        u32::try_from(self.partitions.load().len()).unwrap_or(u32::MAX)
     }
 
     /// The partition for a record with this key, or without one.
+    #[inline]
     pub(super) fn route(&self, key: Option<&[u8]>) -> PartitionIndex {
         self.router.route(key, self.partition_count())
     }
 
     /// Records without a key go to the next partition from now on.
+    #[inline]
     pub(super) fn next_batch(&self) {
         self.router.next_batch();
     }
@@ -141,13 +160,27 @@ impl TopicState {
     /// # Errors
     /// [`Error::UnknownPartition`].
     pub(super) fn partition(&self, index: PartitionIndex) -> Result<Arc<PartitionCell>, Error> {
-        usize::try_from(index.get())
+        self.with_partition(index, Arc::clone)
+    }
+
+    /// Does something with a partition at once, which spares sends from counting its references.
+    ///
+    /// # Errors
+    /// [`Error::UnknownPartition`].
+    #[inline]
+    pub(super) fn with_partition<T>(
+        &self,
+        index: PartitionIndex,
+        then: impl FnOnce(&Arc<PartitionCell>) -> T,
+    ) -> Result<T, Error> {
+        let partitions = self.partitions.load();
+        let cell = usize::try_from(index.get())
             .ok()
-            .and_then(|index| self.partitions.read().get(index).cloned())
-            .ok_or_else(|| Error::UnknownPartition {
-                topic: self.shared.name.clone(),
-                partition: index,
-            })
+            .and_then(|index| partitions.get(index));
+        cell.map(then).ok_or_else(|| Error::UnknownPartition {
+            topic: self.shared.name.clone(),
+            partition: index,
+        })
     }
 
     /// What the catalog of the storage keeps of it.

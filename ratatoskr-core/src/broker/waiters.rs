@@ -6,12 +6,13 @@
 //! - A registration is good for one wake-up, and is in the list once at most, however often it is
 //!   renewed. One whose owner has gone is dropped when its shard next fills up, so the list stays
 //!   within twice the number of those that wait.
-//! - Whoever wakes pays for a handful of waiters at most; a crowd is woken by a task of its own,
-//!   shard by shard, with room for other tasks in between.
+//! - Whoever wakes pays nothing where nobody waits, and for a handful of waiters at most; a crowd is
+//!   left to a task of its own, which wakes it shard by shard with room for other tasks in between.
+//!   There is one such task a partition at a time, however often the partition changes meanwhile.
 
 use std::sync::{
     Arc, OnceLock, Weak,
-    atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence},
 };
 
 use tokio::{runtime::Handle, sync::Notify};
@@ -47,7 +48,16 @@ pub(super) struct Waiters {
     /// One bit for each shard that has waiters.
     occupied: AtomicU64,
     next: AtomicUsize,
-    shards: OnceLock<Box<[Shard; SHARDS]>>,
+    shards: OnceLock<Arc<Shards>>,
+}
+
+#[derive(Debug)]
+struct Shards {
+    lists: [Shard; SHARDS],
+    /// Shards that the dispatcher still has to wake, one bit each.
+    due: AtomicU64,
+    /// Whether there is a dispatcher.
+    dispatching: AtomicBool,
 }
 
 impl Waiters {
@@ -56,46 +66,84 @@ impl Waiters {
         if registration.armed.swap(true, Ordering::SeqCst) {
             return;
         }
-        let shards = self
-            .shards
-            .get_or_init(|| Box::new(std::array::from_fn(|_| Shard::default())));
+        let shards = self.shards.get_or_init(Arc::default);
         let index = self.next.fetch_add(1, Ordering::Relaxed) % SHARDS;
-        let mut shard = shards[index].lock();
+        let mut shard = shards.lists[index].lock();
         if shard.len() == shard.capacity() {
             shard.retain(|registration| registration.strong_count() > 0);
         }
         shard.push(Arc::downgrade(registration));
+        drop(shard);
         self.occupied.fetch_or(1 << index, Ordering::SeqCst);
+        // Pairs with the fence of `wake`: of two fences one comes first, so either the look at the
+        // partition that follows this sees the change, or `wake` sees the bit.
+        fence(Ordering::SeqCst);
     }
 
     /// Wakes everyone registered so far.
+    #[inline]
     pub(super) fn wake(&self, runtime: &Handle) {
-        // The exchange orders the change of the partition before the look at the waiters: a waiter
-        // whose bit it misses registers after it, and so sees the change.
-        let occupied = self.occupied.swap(0, Ordering::SeqCst);
-        if occupied == 0 {
+        // Orders the change of the partition before the look at the waiters: a waiter whose bit is
+        // missed registers after it, and so sees the change. Most sends find nobody, and only read.
+        fence(Ordering::SeqCst);
+        if self.occupied.load(Ordering::Relaxed) == 0 {
             return;
         }
+        let occupied = self.occupied.swap(0, Ordering::SeqCst);
         let Some(shards) = self.shards.get() else {
             return;
         };
-        let taken = shards
-            .iter()
-            .enumerate()
-            .filter(|(index, _)| occupied & (1 << index) != 0)
-            .map(|(_, shard)| std::mem::take(&mut *shard.lock()));
         if occupied.count_ones() <= SHARDS_WOKEN_INLINE_MAX {
-            taken.for_each(wake_all);
-        } else {
-            let crowd: Vec<_> = taken.collect();
-            runtime.spawn(async move {
-                for waiters in crowd {
-                    wake_all(waiters);
-                    tokio::task::yield_now().await;
-                }
-            });
+            set_bits(occupied).for_each(|index| shards.wake(index));
+            return;
+        }
+        shards.due.fetch_or(occupied, Ordering::SeqCst);
+        if !shards.dispatching.swap(true, Ordering::SeqCst) {
+            runtime.spawn(Arc::clone(shards).dispatch());
         }
     }
+}
+
+impl Default for Shards {
+    fn default() -> Self {
+        Self {
+            lists: std::array::from_fn(|_| Shard::default()),
+            due: AtomicU64::new(0),
+            dispatching: AtomicBool::new(false),
+        }
+    }
+}
+
+impl Shards {
+    fn wake(&self, index: usize) {
+        let taken = std::mem::take(&mut *self.lists[index].lock());
+        wake_all(taken);
+    }
+
+    /// Wakes what is due until nothing is.
+    async fn dispatch(self: Arc<Self>) {
+        loop {
+            let due = self.due.swap(0, Ordering::SeqCst);
+            for index in set_bits(due) {
+                self.wake(index);
+                tokio::task::yield_now().await;
+            }
+            if due != 0 {
+                continue;
+            }
+            self.dispatching.store(false, Ordering::SeqCst);
+            // Whoever made more due before that left it to this dispatcher.
+            let is_over = self.due.load(Ordering::SeqCst) == 0;
+            if is_over || self.dispatching.swap(true, Ordering::SeqCst) {
+                return;
+            }
+        }
+    }
+}
+
+/// The places of the bits that are set.
+fn set_bits(bits: u64) -> impl Iterator<Item = usize> {
+    (0..SHARDS).filter(move |index| bits & (1 << index) != 0)
 }
 
 fn wake_all(registrations: Vec<Weak<Registration>>) {
@@ -115,7 +163,7 @@ mod tests {
     fn registrations(waiters: &Waiters) -> usize {
         let shards = waiters.shards.get().into_iter();
         shards
-            .flat_map(|shards| shards.iter())
+            .flat_map(|shards| shards.lists.iter())
             .map(|shard| shard.lock().len())
             .sum()
     }

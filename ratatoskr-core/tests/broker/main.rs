@@ -3,6 +3,7 @@
 mod admin;
 mod cancel;
 mod commit;
+mod fan_out;
 mod fetch;
 mod flush;
 mod idempotence;
@@ -10,6 +11,7 @@ mod model;
 mod offsets;
 mod produce;
 mod publish;
+mod publisher;
 mod retention;
 mod shutdown;
 mod stream;

@@ -43,6 +43,7 @@ use crate::{
         in_flight::Reservation,
         produce::PendingProduce,
         producers::ProducerTable,
+        stats::Readable,
         topic::TopicShared,
         waiters::{Registration, Waiters},
     },
@@ -63,9 +64,9 @@ pub(super) struct PartitionCell {
     inner: Mutex<Inner>,
     /// The log for readers, who do not take the lock; there while the partition is open.
     reader: RwLock<Option<Reader>>,
+    /// Written under the lock.
     high_watermark: AtomicU64,
-    /// Bytes that became readable since the broker was opened.
-    bytes_readable: AtomicU64,
+    readable: Readable,
     /// Changes other than new records: opened, offline, trimmed, deleted.
     changes: AtomicU64,
     waiters: Waiters,
@@ -164,7 +165,7 @@ impl PartitionCell {
             }),
             reader: RwLock::new(None),
             high_watermark: AtomicU64::new(0),
-            bytes_readable: AtomicU64::new(0),
+            readable: Readable::default(),
             changes: AtomicU64::new(0),
             waiters: Waiters::default(),
             settled: Notify::new(),
@@ -180,7 +181,11 @@ impl PartitionCell {
     }
 
     pub(super) fn topic_config(&self) -> Arc<TopicConfig> {
-        self.topic.config()
+        Arc::clone(&self.topic.config())
+    }
+
+    pub(super) const fn readable(&self) -> &Readable {
+        &self.readable
     }
 
     /// Lets everyone who waits for this partition look again.
@@ -229,7 +234,9 @@ impl PartitionCell {
 
     /// Makes everything below `end` readable; the caller holds the lock.
     fn advance_high_watermark(&self, end: Offset) {
-        self.high_watermark.fetch_max(end.get(), Ordering::Release);
+        if end.get() > self.high_watermark.load(Ordering::Relaxed) {
+            self.high_watermark.store(end.get(), Ordering::Release);
+        }
     }
 }
 

@@ -19,6 +19,7 @@ impl PartitionCell {
     ///
     /// # Errors
     /// [`Error::PartitionOffline`], [`Error::UnknownTopic`], and what opening answers.
+    #[inline]
     pub(super) fn open_under_lock<'a>(
         &self,
         inner: &'a mut Inner,

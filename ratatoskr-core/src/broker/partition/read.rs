@@ -32,17 +32,15 @@ pub(in crate::broker) struct Progress {
 impl PartitionCell {
     pub(in crate::broker) fn progress(&self) -> Progress {
         Progress {
-            bytes_readable: self.bytes_readable.load(Ordering::Acquire),
+            bytes_readable: self.readable.bytes(),
             changes: self.changes.load(Ordering::Acquire),
         }
     }
 
-    /// Counts a batch that readers may see from now on.
+    /// Counts a batch that readers may see from now on; the caller holds the lock.
     pub(super) fn count_readable(&self, records: i32, bytes: usize) {
-        let (records, bytes) = (u64::from(records.unsigned_abs()), bytes as u64);
-        self.bytes_readable.fetch_add(bytes, Ordering::Release);
-        self.topic.counters.appended(records, bytes);
-        self.context.counters.appended(records, bytes);
+        self.readable
+            .add(u64::from(records.unsigned_abs()), bytes as u64);
     }
 
     fn reader(&self) -> Result<Reader, Error> {
@@ -122,7 +120,6 @@ impl PartitionCell {
     /// Counts bytes that a reader was given.
     pub(in crate::broker) fn count_read(&self, bytes: usize) {
         self.topic.counters.read(bytes as u64);
-        self.context.counters.read(bytes as u64);
     }
 
     /// The first batch that may hold a record of this time or later.

@@ -166,7 +166,6 @@ impl PartitionCell {
         self.notify_settled(&inner);
         drop(inner);
         self.topic.counters.refused();
-        self.context.counters.refused();
         if let Some(pending) = pending {
             pending.settle(&Err(error.clone().into()));
         }

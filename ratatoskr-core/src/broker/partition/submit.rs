@@ -24,6 +24,7 @@ impl PartitionCell {
     ///
     /// # Errors
     /// What is known at once; the rest is for [`PendingProduce::wait`] to tell.
+    #[inline]
     pub(in crate::broker) fn submit(&self, batch: RecordBatch) -> Submitted {
         let mut inner = self.inner.lock();
         let submitted = self.submit_or_hold(&mut inner, batch);
@@ -32,6 +33,7 @@ impl PartitionCell {
         submitted
     }
 
+    #[inline]
     pub(super) fn submit_or_hold(&self, inner: &mut Inner, batch: RecordBatch) -> Submitted {
         let open = self.open_under_lock(inner)?;
         if open.holds == 0 {
@@ -60,7 +62,6 @@ impl PartitionCell {
             let sequences = sequences_of(batch.header());
             if let Sequenced::Duplicate(known) = open.producers.check(stamp, sequences, now)? {
                 self.topic.counters.duplicate();
-                self.context.counters.duplicate();
                 return Ok(self.answer_duplicate(inner, known));
             }
         }
@@ -98,6 +99,7 @@ impl PartitionCell {
         }
     }
 
+    #[inline]
     fn append_at_once(
         &self,
         inner: &mut Inner,
@@ -172,6 +174,7 @@ impl PartitionCell {
     }
 
     /// Appends to the log and takes note of it.
+    #[inline]
     fn append(&self, inner: &mut Inner, batch: &RecordBatch) -> Result<(), Error> {
         let State::Open(open) = &mut inner.state else {
             return Err(self.offline("not open"));
@@ -179,9 +182,12 @@ impl PartitionCell {
         open.append(std::slice::from_ref(batch))
             .map_err(|failure| self.append_failed(inner, &failure))?;
         if let State::Open(open) = &mut inner.state {
-            let now = self.context.clock.monotonic();
             open.next_offset = open.log_end;
-            open.producers.record(batch.header(), now, open.log_end);
+            // The clock is asked only where there is a producer to remember.
+            if batch.header().producer().is_some() {
+                let now = self.context.clock.monotonic();
+                open.producers.record(batch.header(), now, open.log_end);
+            }
         }
         Ok(())
     }
@@ -212,6 +218,7 @@ impl PartitionCell {
 
 impl OpenLog {
     /// Appends batches to the log, and checks that they got the places that they were given.
+    #[inline]
     pub(super) fn append(&mut self, batches: &[RecordBatch]) -> Result<(), Failure> {
         let mut end = self.log_end;
         for batch in batches {
