@@ -27,6 +27,7 @@ impl Default for SystemClock {
 
 impl Clock for SystemClock {
     /// A machine whose clock stands before 1970 is taken to be at the epoch.
+    #[inline]
     fn now(&self) -> Timestamp {
         Timestamp::new(0).plus(
             SystemTime::now()

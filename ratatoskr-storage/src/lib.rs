@@ -52,6 +52,8 @@ pub mod io;
 mod memory;
 #[cfg(feature = "mmap")]
 pub mod mmap;
+#[cfg(any(feature = "memory", feature = "mmap"))]
+mod pieces;
 #[cfg(feature = "mmap")]
 pub mod planted;
 #[cfg(feature = "mmap")]

@@ -14,11 +14,13 @@ use ratatoskr_core::{
     config::TopicConfig,
     offset::{Bounds, Offset},
     storage::{
-        Appended, BatchSlices, PartitionStats, ReadRequest, SegmentStats, StorageResult,
-        TimestampedOffset,
+        Appended, BatchSlices, PartitionStats, ReadRequest, SegmentStats, StorageError,
+        StorageResult, TimestampedOffset,
     },
     time::Timestamp,
 };
+
+use crate::pieces::Pieces;
 
 #[derive(Debug, Default)]
 pub(super) struct Log {
@@ -29,18 +31,9 @@ pub(super) struct Log {
 
 #[derive(Debug)]
 struct Segment {
-    batches: VecDeque<Batch>,
-    bytes: u64,
+    batches: Pieces,
     first_timestamp: Timestamp,
     max_timestamp: Timestamp,
-}
-
-#[derive(Debug)]
-struct Batch {
-    base_offset: Offset,
-    end_offset: Offset,
-    max_timestamp: Timestamp,
-    bytes: Bytes,
 }
 
 impl Log {
@@ -53,77 +46,77 @@ impl Log {
         Appended::of(batches, self.end)
     }
 
-    /// Appends what [`plan`](Self::plan) has passed; `encoded` are the same batches.
+    /// Appends what [`plan`](Self::plan) has passed; `large` are those of the batches that are
+    /// [too large for a chunk](Pieces::is_large), encoded.
     pub(super) fn append(
         &mut self,
         batches: &[RecordBatch],
-        encoded: Vec<Bytes>,
+        large: Vec<Bytes>,
         config: &TopicConfig,
     ) {
-        for (batch, bytes) in batches.iter().zip(encoded) {
+        let mut large = large.into_iter();
+        for batch in batches {
             let header = batch.header();
             assert!(header.base_offset >= self.end, "batches were not checked");
             self.end = header.end_offset();
-            self.push(
-                Batch {
-                    base_offset: header.base_offset,
-                    end_offset: self.end,
-                    max_timestamp: header.max_timestamp,
-                    bytes,
-                },
-                config,
-            );
-        }
-    }
-
-    fn push(&mut self, batch: Batch, config: &TopicConfig) {
-        match self.segments.back_mut() {
-            Some(last) if last.has_room_for(&batch, config) => last.push(batch),
-            _ => self.segments.push_back(Segment::of(batch)),
-        }
-    }
-
-    pub(super) fn read(&self, request: &ReadRequest) -> StorageResult<BatchSlices> {
-        self.bounds().check(request.from)?;
-        let mut found = Vec::new();
-        let mut bytes = 0;
-        for batch in self.batches_from(request.from) {
-            bytes += batch.bytes.len();
-            let is_full = !found.is_empty() && bytes > request.bytes_max;
-            if is_full || batch.base_offset >= request.until {
-                break;
+            let segment = self.segment_for(batch, config);
+            segment.max_timestamp = segment.max_timestamp.max(header.max_timestamp);
+            if Pieces::is_large(batch)
+                && let Some(encoded) = large.next()
+            {
+                segment.batches.push_encoded(header, encoded);
+            } else {
+                segment.batches.push(batch);
             }
-            found.push(batch.bytes.clone());
         }
-        Ok(BatchSlices::new(found))
     }
 
-    /// Batches from the first that ends beyond `from`.
-    fn batches_from(&self, from: Offset) -> impl Iterator<Item = &Batch> {
+    /// The last segment, or a new one where that has no room for the batch.
+    fn segment_for(&mut self, batch: &RecordBatch, config: &TopicConfig) -> &mut Segment {
+        match self.segments.back_mut() {
+            Some(last) if last.has_room_for(batch, config) => {}
+            last => {
+                if let Some(full) = last {
+                    full.batches.close();
+                }
+                self.segments
+                    .push_back(Segment::new(batch.header().max_timestamp));
+            }
+        }
+        let last = self.segments.len() - 1;
+        &mut self.segments[last]
+    }
+
+    pub(super) fn read(&mut self, request: &ReadRequest) -> StorageResult<BatchSlices> {
+        self.bounds().check(request.from)?;
+        let ReadRequest {
+            from,
+            until,
+            bytes_max,
+            ..
+        } = *request;
         let first = self
             .segments
             .partition_point(|segment| segment.end_offset() <= from);
-        let segments = self.segments.range(first..);
-        segments.enumerate().flat_map(move |(index, segment)| {
-            // Only the first segment can hold batches that end at or before `from`.
-            let skipped = if index == 0 {
-                let batches = &segment.batches;
-                batches.partition_point(|batch| batch.end_offset <= from)
-            } else {
-                0
-            };
-            segment.batches.range(skipped..)
-        })
+        let mut found = Vec::new();
+        for segment in self.segments.range_mut(first..) {
+            let read = segment.batches.read(from, until, bytes_max, &mut found);
+            let has_room = read.ok_or_else(|| StorageError::Corrupt {
+                from,
+                until: segment.end_offset(),
+                detail: "these are not record batches".to_owned(),
+            });
+            if !has_room? {
+                break;
+            }
+        }
+        Ok(BatchSlices::new(found))
     }
 
     pub(super) fn offset_for_timestamp(&self, at: Timestamp) -> Option<TimestampedOffset> {
         let mut segments = self.segments.iter();
         let segment = segments.find(|segment| segment.max_timestamp >= at)?;
-        let batch = segment.batches.iter().find(|b| b.max_timestamp >= at)?;
-        Some(TimestampedOffset {
-            offset: batch.base_offset,
-            max_timestamp: batch.max_timestamp,
-        })
+        segment.batches.first_at(at)
     }
 
     /// Moves the log start up to `to` and answers how many bytes of batches are gone.
@@ -144,7 +137,7 @@ impl Log {
 
     /// Drops every batch and answers how many bytes they had. The bounds stay.
     pub(super) fn clear(&mut self) -> u64 {
-        let bytes = self.segments.iter().map(|segment| segment.bytes).sum();
+        let bytes = self.segments.iter().map(Segment::bytes).sum();
         self.segments = VecDeque::new();
         bytes
     }
@@ -155,59 +148,46 @@ impl Log {
 }
 
 impl Segment {
-    fn of(batch: Batch) -> Self {
-        let mut segment = Self {
-            batches: VecDeque::new(),
-            bytes: 0,
-            first_timestamp: batch.max_timestamp,
-            max_timestamp: batch.max_timestamp,
-        };
-        segment.push(batch);
-        segment
+    fn new(first_timestamp: Timestamp) -> Self {
+        Self {
+            batches: Pieces::default(),
+            first_timestamp,
+            max_timestamp: first_timestamp,
+        }
     }
 
-    fn has_room_for(&self, batch: &Batch, config: &TopicConfig) -> bool {
+    fn has_room_for(&self, batch: &RecordBatch, config: &TopicConfig) -> bool {
         let first_ms = self.first_timestamp.get();
-        let age_ms = batch.max_timestamp.get().saturating_sub(first_ms);
+        let age_ms = batch.header().max_timestamp.get().saturating_sub(first_ms);
         let age = Duration::from_millis(u64::try_from(age_ms).unwrap_or(0));
-        self.bytes + batch.bytes.len() as u64 <= config.segment_bytes
+        self.bytes() + batch.total_bytes() as u64 <= config.segment_bytes
             && config.segment_age.is_none_or(|age_max| age < age_max)
-    }
-
-    fn push(&mut self, batch: Batch) {
-        self.bytes += batch.bytes.len() as u64;
-        self.max_timestamp = self.max_timestamp.max(batch.max_timestamp);
-        self.batches.push_back(batch);
     }
 
     /// Drops batches that end at or before `start`; answers their bytes.
     fn trim(&mut self, start: Offset) -> u64 {
-        let before = self.bytes;
-        let mut lost_maximum = false;
-        while let Some(first) = self.batches.front()
-            && first.end_offset <= start
-        {
-            self.bytes -= first.bytes.len() as u64;
-            lost_maximum |= first.max_timestamp == self.max_timestamp;
-            self.batches.pop_front();
+        let freed = self.batches.trim(start) as u64;
+        if freed > 0 && !self.batches.is_empty() {
+            self.max_timestamp = self.batches.max_timestamp();
         }
-        if lost_maximum && let Some(max) = self.batches.iter().map(|b| b.max_timestamp).max() {
-            self.max_timestamp = max;
-        }
-        before - self.bytes
+        freed
+    }
+
+    const fn bytes(&self) -> u64 {
+        self.batches.bytes() as u64
     }
 
     fn end_offset(&self) -> Offset {
-        self.batches
-            .back()
-            .map_or(Offset::ZERO, |batch| batch.end_offset)
+        let offsets = self.batches.offsets();
+        offsets.map_or(Offset::ZERO, |offsets| offsets.end)
     }
 
     fn stats(&self) -> Option<SegmentStats> {
+        let offsets = self.batches.offsets()?;
         Some(SegmentStats {
-            base_offset: self.batches.front()?.base_offset,
-            end_offset: self.end_offset(),
-            bytes: self.bytes,
+            base_offset: offsets.start,
+            end_offset: offsets.end,
+            bytes: self.bytes(),
             max_timestamp: self.max_timestamp,
         })
     }

@@ -12,16 +12,17 @@ use ratatoskr_core::{
         Appended, BatchSlices, Partition, PartitionStats, ReadRequest, StorageError, StorageResult,
         TimestampedOffset, TryRead,
     },
-    sync::RwLock,
+    sync::Mutex,
     time::Timestamp,
 };
 
 use super::{Budget, log::Log};
+use crate::pieces::Pieces;
 
 #[derive(Debug)]
 pub(super) struct MemoryPartition {
     topic: TopicId,
-    state: RwLock<State>,
+    state: Mutex<State>,
     budget: Arc<Budget>,
 }
 
@@ -36,7 +37,7 @@ impl MemoryPartition {
     pub(super) fn new(topic: TopicId, config: Arc<TopicConfig>, budget: Arc<Budget>) -> Self {
         Self {
             topic,
-            state: RwLock::new(State {
+            state: Mutex::new(State {
                 log: Log::default(),
                 config,
                 deleted: false,
@@ -46,11 +47,11 @@ impl MemoryPartition {
     }
 
     pub(super) fn configure(&self, config: Arc<TopicConfig>) {
-        self.state.write().config = config;
+        self.state.lock().config = config;
     }
 
     pub(super) fn delete(&self) {
-        let mut state = self.state.write();
+        let mut state = self.state.lock();
         state.deleted = true;
         self.budget.give_back(state.log.clear());
     }
@@ -64,8 +65,9 @@ impl MemoryPartition {
     }
 
     fn read_now(&self, request: &ReadRequest) -> StorageResult<BatchSlices> {
-        let state = self.state.read();
-        self.unless_deleted(&state)?.read(request)
+        let mut state = self.state.lock();
+        self.unless_deleted(&state)?;
+        state.log.read(request)
     }
 }
 
@@ -73,9 +75,10 @@ impl MemoryPartition {
 impl Partition for MemoryPartition {
     fn append(&self, batches: &[RecordBatch]) -> StorageResult<Appended> {
         // Copied before the lock is taken, so that readers never wait for a large batch.
-        let encoded: Vec<_> = batches.iter().map(RecordBatch::to_bytes).collect();
-        let bytes: u64 = encoded.iter().map(|batch| batch.len() as u64).sum();
-        let mut state = self.state.write();
+        let large = batches.iter().filter(|batch| Pieces::is_large(batch));
+        let large = large.map(RecordBatch::to_bytes).collect();
+        let bytes: u64 = batches.iter().map(|batch| batch.total_bytes() as u64).sum();
+        let mut state = self.state.lock();
         let appended = self.unless_deleted(&state)?.plan(batches)?;
         if !self.budget.take(bytes) {
             return Err(StorageError::io(
@@ -84,12 +87,12 @@ impl Partition for MemoryPartition {
             ));
         }
         let State { log, config, .. } = &mut *state;
-        log.append(batches, encoded, config);
+        log.append(batches, large, config);
         Ok(appended)
     }
 
     fn bounds(&self) -> Bounds {
-        self.state.read().log.bounds()
+        self.state.lock().log.bounds()
     }
 
     fn try_read(&self, request: &ReadRequest) -> StorageResult<TryRead> {
@@ -104,12 +107,12 @@ impl Partition for MemoryPartition {
         &self,
         at: Timestamp,
     ) -> StorageResult<Option<TimestampedOffset>> {
-        let state = self.state.read();
+        let state = self.state.lock();
         Ok(self.unless_deleted(&state)?.offset_for_timestamp(at))
     }
 
     async fn advance_log_start(&self, to: Offset) -> StorageResult<Bounds> {
-        let mut state = self.state.write();
+        let mut state = self.state.lock();
         self.unless_deleted(&state)?;
         let freed = state.log.advance_start(to)?;
         self.budget.give_back(freed);
@@ -117,11 +120,11 @@ impl Partition for MemoryPartition {
     }
 
     async fn flush(&self) -> StorageResult<Offset> {
-        let state = self.state.read();
+        let state = self.state.lock();
         Ok(self.unless_deleted(&state)?.bounds().durable_end)
     }
 
     fn stats(&self) -> PartitionStats {
-        self.state.read().log.stats()
+        self.state.lock().log.stats()
     }
 }

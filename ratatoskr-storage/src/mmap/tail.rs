@@ -2,13 +2,10 @@
 //!
 //! Each log has a [`Tail`]: batches without a gap, up to the log end. All tails share one bound: when
 //! it is passed, the tail that grew gives up its oldest batches down to its fair share, then a hand
-//! goes round the others and does the same to them. Small batches are merged into pieces of
-//! [`MERGED_BYTES`] once there are enough of them, so that a reader who is behind gets few slices;
-//! that copies each byte once more, whatever the number of readers.
+//! goes round the others and does the same to them. [`Pieces`] tells how the batches lie.
 
 use std::{
     collections::VecDeque,
-    ops::Range,
     sync::{
         Arc, Weak,
         atomic::{AtomicUsize, Ordering},
@@ -16,17 +13,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use ratatoskr_core::{
-    batch::{BatchHeader, RecordBatch},
-    offset::Offset,
-    storage::BatchSlices,
-    sync::Mutex,
-};
+use ratatoskr_core::{batch::RecordBatch, offset::Offset, storage::BatchSlices, sync::Mutex};
 
-/// Batches that lie next to each other are merged into pieces of about this size.
-const MERGED_BYTES: usize = 64 << 10;
-/// Larger batches are left as they are.
-const MERGEABLE_BYTES_MAX: usize = 16 << 10;
+use crate::pieces::Pieces;
 
 /// The bound that all tails share.
 #[derive(Debug)]
@@ -79,11 +68,7 @@ impl TailCache {
                     continue;
                 }
                 tail.bytes_all.fetch_add(bytes.len(), Ordering::Relaxed);
-                pieces.push(Piece {
-                    base_offset: batch.header().base_offset,
-                    end_offset: batch.header().end_offset(),
-                    bytes,
-                });
+                pieces.push_encoded(batch.header(), bytes);
             }
         }
         if self.bytes() > self.bytes_max {
@@ -115,23 +100,6 @@ pub(super) struct Tail {
     bytes_all: Arc<AtomicUsize>,
 }
 
-#[derive(Debug, Default)]
-struct Pieces {
-    queue: VecDeque<Piece>,
-    bytes: usize,
-    /// Pieces at the end that are not merged yet, and their bytes.
-    loose: usize,
-    loose_bytes: usize,
-}
-
-/// Whole batches.
-#[derive(Debug)]
-struct Piece {
-    base_offset: Offset,
-    end_offset: Offset,
-    bytes: Bytes,
-}
-
 impl Tail {
     /// Reads as `Partition::read` does; `None` where the tail does not reach back to `from`.
     pub(super) fn read(
@@ -140,133 +108,37 @@ impl Tail {
         until: Offset,
         bytes_max: usize,
     ) -> Option<BatchSlices> {
-        let pieces = self.pieces.lock();
-        let pieces = &pieces.queue;
-        if pieces.front()?.base_offset > from {
+        let mut pieces = self.pieces.lock();
+        if pieces.offsets()?.start > from {
             return None;
         }
-        let first = pieces.partition_point(|piece| piece.end_offset <= from);
         let mut slices = Vec::new();
-        let mut room = bytes_max;
-        for piece in pieces.range(first..) {
-            let whole =
-                piece.base_offset >= from && piece.end_offset <= until && piece.bytes.len() <= room;
-            let wanted = if whole {
-                0..piece.bytes.len()
-            } else {
-                wanted(&piece.bytes, from, until, room, slices.is_empty())?
-            };
-            let is_last = wanted.end < piece.bytes.len();
-            room = room.saturating_sub(wanted.len());
-            slices.push(piece.bytes.slice(wanted));
-            if is_last || room == 0 {
-                break;
-            }
-        }
+        pieces.read(from, until, bytes_max, &mut slices)?;
         Some(BatchSlices::new(slices))
     }
 
     /// Drops what ends at or below `offset`.
     pub(super) fn drop_before(&self, offset: Offset) {
-        let mut pieces = self.pieces.lock();
-        while pieces
-            .queue
-            .front()
-            .is_some_and(|piece| piece.end_offset <= offset)
-        {
-            self.pop(&mut pieces);
-        }
+        let freed = self.pieces.lock().drop_before(offset);
+        self.bytes_all.fetch_sub(freed, Ordering::Relaxed);
     }
 
     fn shrink_to(&self, share: usize, bytes_all_max: usize) {
         let mut pieces = self.pieces.lock();
-        while pieces.bytes > share && self.bytes_all.load(Ordering::Relaxed) > bytes_all_max {
-            self.pop(&mut pieces);
-        }
-    }
-
-    fn pop(&self, pieces: &mut Pieces) {
-        if let Some(piece) = pieces.queue.pop_front() {
-            let bytes = piece.bytes.len();
-            if pieces.loose > pieces.queue.len() {
-                pieces.loose = pieces.queue.len();
-                pieces.loose_bytes -= bytes;
-            }
-            pieces.bytes -= bytes;
-            self.bytes_all.fetch_sub(bytes, Ordering::Relaxed);
+        while pieces.bytes() > share && self.bytes_all.load(Ordering::Relaxed) > bytes_all_max {
+            self.bytes_all.fetch_sub(pieces.pop(), Ordering::Relaxed);
         }
     }
 
     fn clear(&self, pieces: &mut Pieces) {
-        self.bytes_all.fetch_sub(pieces.bytes, Ordering::Relaxed);
+        self.bytes_all.fetch_sub(pieces.bytes(), Ordering::Relaxed);
         *pieces = Pieces::default();
     }
 }
 
 impl Drop for Tail {
     fn drop(&mut self) {
-        let bytes = self.pieces.get_mut().bytes;
+        let bytes = self.pieces.get_mut().bytes();
         self.bytes_all.fetch_sub(bytes, Ordering::Relaxed);
     }
-}
-
-impl Pieces {
-    fn push(&mut self, piece: Piece) {
-        let bytes = piece.bytes.len();
-        self.bytes += bytes;
-        self.queue.push_back(piece);
-        if bytes > MERGEABLE_BYTES_MAX {
-            (self.loose, self.loose_bytes) = (0, 0);
-            return;
-        }
-        self.loose += 1;
-        self.loose_bytes += bytes;
-        if self.loose > 1 && self.loose_bytes >= MERGED_BYTES {
-            self.merge();
-        }
-    }
-
-    fn merge(&mut self) {
-        let at = self.queue.len() - self.loose;
-        let loose = self.queue.split_off(at);
-        let mut bytes = Vec::with_capacity(self.loose_bytes);
-        for piece in &loose {
-            bytes.extend_from_slice(&piece.bytes);
-        }
-        if let (Some(first), Some(last)) = (loose.front(), loose.back()) {
-            self.queue.push_back(Piece {
-                base_offset: first.base_offset,
-                end_offset: last.end_offset,
-                bytes: bytes.into(),
-            });
-        }
-        (self.loose, self.loose_bytes) = (0, 0);
-    }
-}
-
-/// Where in `bytes` the batches lie that a read wants: from the first that ends after `from`, before
-/// the first that begins at `until` or passes `room`; with `at_least_one` the first whatever its size.
-/// `None` where `bytes` are not batches.
-pub(super) fn wanted(
-    bytes: &[u8],
-    from: Offset,
-    until: Offset,
-    room: usize,
-    at_least_one: bool,
-) -> Option<Range<usize>> {
-    let mut position = 0;
-    let mut start = None;
-    while position < bytes.len() {
-        let header = BatchHeader::decode(bytes.get(position..)?).ok()?;
-        let next = position.checked_add(header.total_bytes as usize)?;
-        if header.end_offset() > from {
-            let first = *start.get_or_insert(position);
-            let is_free = at_least_one && first == position;
-            if header.base_offset >= until || (next - first > room && !is_free) {
-                break;
-            }
-        }
-        position = next;
-    }
-    Some(start.unwrap_or(position)..position)
 }

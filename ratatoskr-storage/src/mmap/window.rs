@@ -12,8 +12,8 @@ use super::{
     Quarantined,
     index::{IndexEntry, Seed},
     segment::Segment,
-    tail::wanted,
 };
+use crate::pieces::wanted;
 
 /// Bytes read at once, except that one span of the index is read whole.
 const WINDOW_BYTES_MAX: usize = 1 << 20;
