@@ -38,6 +38,14 @@ impl Options {
         &self.server
     }
 
+    /// The same for another broker.
+    pub(crate) fn to(&self, server: &str) -> Self {
+        Self {
+            server: server.to_owned(),
+            ..self.clone()
+        }
+    }
+
     /// How long to wait for an answer.
     pub(crate) fn timeout(&self) -> Duration {
         Duration::from_secs(self.timeout.into())

@@ -1,6 +1,7 @@
 //! Tests of the real program, as a process of its own: everything that a user, a script or a crash
 //! does to it from outside.
 
+mod bench;
 mod checks;
 mod command;
 mod disk_full;

@@ -1,7 +1,7 @@
 //! `ratatoskr bench consume`: everything that is in a topic, as fast as it comes.
 
 mod batches;
-mod records;
+pub(super) mod records;
 
 use std::{io::Write, num::NonZeroU32, sync::Arc, time::Instant};
 
@@ -37,10 +37,19 @@ pub(super) struct Options {
 
 /// What one consumer, or all of them, read.
 #[derive(Debug, Default)]
-struct Read {
-    records: u64,
-    bytes: u64,
-    verifier: Verifier,
+pub(super) struct Read {
+    pub(super) records: u64,
+    pub(super) bytes: u64,
+    pub(super) verifier: Verifier,
+}
+
+impl Read {
+    /// Counts what another consumer read.
+    pub(super) const fn add(&mut self, other: &Self) {
+        self.records += other.records;
+        self.bytes += other.bytes;
+        self.verifier.add(&other.verifier);
+    }
 }
 
 /// Reads everything up to what is the end now.
@@ -81,10 +90,7 @@ pub(super) async fn run(
     }
     let mut sum = Read::default();
     while let Some(read) = tasks.join_next().await {
-        let read = read.map_err(verdict::ended_early)??;
-        sum.records += read.records;
-        sum.bytes += read.bytes;
-        sum.verifier.add(&read.verifier);
+        sum.add(&read.map_err(verdict::ended_early)??);
     }
     let took = start.elapsed();
     drop(progress);
@@ -108,10 +114,10 @@ pub(super) async fn run(
 }
 
 /// The work of one consumer.
-struct Job {
-    client: Client,
-    at: connection::Options,
+pub(super) struct Job {
+    pub(super) client: Client,
+    pub(super) at: connection::Options,
     /// As it was at the start.
-    topic: Arc<TopicDescription>,
-    progress: Arc<Progress>,
+    pub(super) topic: Arc<TopicDescription>,
+    pub(super) progress: Arc<Progress>,
 }

@@ -2,9 +2,15 @@
 //! what it was given.
 
 mod consume;
+mod e2e;
+mod embedded;
+mod fan_out;
+mod in_process;
 mod pacing;
 mod produce;
+mod restart;
 mod sinks;
+mod tail;
 mod target;
 mod verdict;
 
@@ -39,6 +45,14 @@ enum Verb {
     Produce(produce::Options),
     /// Read a topic that `bench produce` filled, and verify every record
     Consume(consume::Options),
+    /// Send records at a fixed rate, and measure until a consumer has them
+    E2e(e2e::Options),
+    /// Send records, and measure until many subscribers have each of them
+    FanOut(fan_out::Options),
+    /// Measure a broker in this process, without a network
+    InProcess(in_process::Options),
+    /// Fill a broker of its own, kill it, and measure until it is back
+    Restart(restart::Options),
 }
 
 /// # Errors
@@ -49,5 +63,9 @@ pub(crate) async fn run(options: &Options, out: &mut impl Write) -> Outcome {
     match &options.verb {
         Verb::Produce(options) => produce::run(options, at, style, out).await,
         Verb::Consume(options) => consume::run(options, at, style, out).await,
+        Verb::E2e(options) => e2e::run(options, at, style, out).await,
+        Verb::FanOut(options) => fan_out::run(options, at, style, out).await,
+        Verb::InProcess(options) => in_process::run(options, at, style, out).await,
+        Verb::Restart(options) => restart::run(options, at, style, out).await,
     }
 }

@@ -85,6 +85,19 @@ impl Options {
         }
     }
 
+    /// Most sends that are due in an open loop, those of the warm-up as well; 0 in a closed loop.
+    pub(super) fn sends_max(&self, records_per_send: NonZeroU64) -> u64 {
+        let Some(rate) = self.rate else { return 0 };
+        let within = |time: Duration| {
+            let sends = time.as_nanos() * u128::from(rate.get()) / 1_000_000_000 + 1;
+            u64::try_from(sends).unwrap_or(u64::MAX)
+        };
+        let by_time = self.amount.seconds.map_or(u64::MAX, within);
+        let by_records = self.amount.records().unwrap_or(u64::MAX);
+        let measured = by_time.min(by_records.div_ceil(records_per_send.get()));
+        measured.saturating_add(within(self.amount.warm_up))
+    }
+
     /// How much is sent.
     pub(super) const fn amount(&self) -> &Amount {
         &self.amount

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::cli::{
     connection,
-    exit::{Failure, Outcome},
+    exit::{Exit, Failure, Outcome},
     output::Style,
     progress::Progress,
 };
@@ -71,7 +71,7 @@ pub(super) struct Shape {
 }
 
 /// # Errors
-/// What the broker answers; [`Exit::Partial`](crate::cli::exit::Exit::Partial) where some records
+/// What the broker answers; [`Exit::Partial`] where some records
 /// were not acknowledged.
 pub(super) async fn run(
     options: &Options,
@@ -81,9 +81,11 @@ pub(super) async fn run(
 ) -> Outcome {
     let targets = options.target.create(&at.connect().await?, at).await?;
     let progress = Progress::records(options.pacing.amount().records());
-    let load = Load::connect(&options.shape, &targets, at).await?;
+    let producers = options.shape.connect(at).await?;
+    let load = Load::open(&options.shape, &targets, producers, at).await?;
+    let start = Instant::now();
     let tally = load
-        .run(|start, sender| options.plan(start, sender), progress)
+        .run(|sender| options.plan(start, sender), progress)
         .await?;
     let report = options.describe(&targets, tally.report("produce"));
     verdict::print(&report, style, out)?;
@@ -115,12 +117,35 @@ impl Shape {
         self.batch.or(self.single.then_some(NonZeroU32::MIN))
     }
 
-    fn records_per_send(&self) -> NonZeroU64 {
+    /// How many producers there are.
+    pub(super) const fn producers(&self) -> NonZeroU32 {
+        self.producers
+    }
+
+    /// A connection for each producer.
+    ///
+    /// # Errors
+    /// What the broker answers.
+    pub(super) async fn connect(&self, at: &connection::Options) -> Outcome<Vec<Client>> {
+        let mut clients = Vec::new();
+        for _ in 0..self.producers.get() {
+            clients.push(at.connect().await?);
+        }
+        Ok(clients)
+    }
+
+    /// The same client for each producer.
+    pub(super) fn clones_of(&self, client: &Client) -> Vec<Client> {
+        vec![client.clone(); self.producers.get() as usize]
+    }
+
+    /// Records in each send.
+    pub(super) fn records_per_send(&self) -> NonZeroU64 {
         self.batch().map_or(NonZeroU64::MIN, NonZeroU64::from)
     }
 
     /// The report with what is to be said of the sends.
-    fn describe(&self, report: Report) -> Report {
+    pub(super) fn describe(&self, report: Report) -> Report {
         let report = report
             .with("size", self.size)
             .with("producers", self.producers)
@@ -134,6 +159,7 @@ impl Shape {
 
 /// Producers that are connected and have not begun.
 pub(super) struct Load {
+    run: u64,
     sinks: Vec<Either>,
 }
 
@@ -143,19 +169,19 @@ enum Either {
 }
 
 impl Load {
-    /// Connects every producer.
+    /// Opens a producer over each client.
     ///
     /// # Errors
     /// What the broker answers.
-    pub(super) async fn connect(
+    pub(super) async fn open(
         shape: &Shape,
         targets: &Targets,
+        clients: Vec<Client>,
         at: &connection::Options,
     ) -> Outcome<Self> {
         let run = fastrand::u64(..);
         let mut sinks = Vec::new();
-        for number in 0..shape.producers.get() {
-            let client = at.connect().await?;
+        for (number, client) in (0..).zip(clients) {
             let payloads = Payloads::new(run, number, shape.size);
             let turn = number as usize;
             sinks.push(if let Some(records) = shape.batch() {
@@ -175,7 +201,18 @@ impl Load {
                 })
             });
         }
-        Ok(Self { sinks })
+        Ok(Self { run, sinks })
+    }
+
+    /// One producer of batches for each of these, of this run.
+    pub(super) fn of_batches(run: u64, sinks: Vec<Batches>) -> Self {
+        let sinks = sinks.into_iter().map(Either::Batches).collect();
+        Self { run, sinks }
+    }
+
+    /// What the records say which run they are of.
+    pub(super) const fn run_id(&self) -> u64 {
+        self.run
     }
 
     /// Starts all together, each with its plan, and waits for the last.
@@ -184,20 +221,19 @@ impl Load {
     /// A producer that ended early; sends that failed are in the tally.
     pub(super) async fn run(
         self,
-        plan: impl Fn(Instant, u32) -> Plan,
+        plan: impl Fn(u32) -> Plan,
         progress: Progress,
     ) -> Outcome<Tally> {
         let progress = Arc::new(progress);
-        let start = Instant::now();
         let mut tasks = JoinSet::new();
         for (number, sink) in (0..).zip(self.sinks) {
-            let (plan, progress) = (plan(start, number), Arc::clone(&progress));
+            let (plan, progress) = (plan(number), Arc::clone(&progress));
             match sink {
                 Either::Records(sink) => tasks.spawn(one(plan, sink, progress)),
                 Either::Batches(sink) => tasks.spawn(one(plan, sink, progress)),
             };
         }
-        let mut sum = Tally::new(plan(start, 0).measured_from());
+        let mut sum = Tally::new(plan(0).measured_from());
         while let Some(tally) = tasks.join_next().await {
             sum.add(tally.map_err(verdict::ended_early)??);
         }
@@ -225,9 +261,7 @@ async fn producers(
 /// The work of one producer.
 async fn one(plan: Plan, mut sink: impl Sink, progress: Arc<Progress>) -> Outcome<Tally> {
     let tally = drive(&plan, &mut sink, |records| progress.advance(records)).await;
-    tally.map_err(|error| {
-        Failure::new(crate::cli::exit::Exit::Failure, "cannot keep time").because(error)
-    })
+    tally.map_err(|error| Failure::new(Exit::Failure, "cannot keep time").because(error))
 }
 
 fn acks(text: &str) -> Result<Acks, String> {

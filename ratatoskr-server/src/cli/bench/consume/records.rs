@@ -10,7 +10,7 @@ const PROGRESS_EVERY: u64 = 1_000;
 ///
 /// # Errors
 /// What the broker answers.
-pub(super) async fn read(job: Job) -> Outcome<Read> {
+pub(in crate::cli::bench) async fn read(job: Job) -> Outcome<Read> {
     let consumer = job.client.consumer(&job.topic.name);
     let mut consumer = job.at.ask(consumer.open()).await?;
     let ends: Vec<_> = job

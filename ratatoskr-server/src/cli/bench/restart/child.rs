@@ -1,0 +1,136 @@
+//! A broker as a process of its own, on a free port.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Stdio,
+};
+
+use ratatoskr_client::Client;
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader},
+    process,
+};
+
+use crate::cli::{
+    connection,
+    exit::{Exit, Failure, Outcome},
+};
+
+/// A running broker; killed when it is dropped.
+pub(super) struct Child {
+    process: process::Child,
+    address: String,
+}
+
+/// What a process holds.
+pub(super) struct Usage {
+    pub(super) resident_bytes: f64,
+    pub(super) open_descriptors: f64,
+}
+
+impl Child {
+    /// Starts this program as a broker and waits until it says that it is ready.
+    ///
+    /// # Errors
+    /// It ended instead; the reason has what it said.
+    pub(super) async fn start(data: &Path) -> Outcome<Self> {
+        let program = std::env::current_exe().map_err(|error| cannot(&error))?;
+        let mut process = process::Command::new(program)
+            .args(["serve", "--native-listen", "127.0.0.1:0", "--data-dir"])
+            .arg(data)
+            .env("RATATOSKR_LOG__FORMAT", "json")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|error| cannot(&error))?;
+        let stderr = process
+            .stderr
+            .take()
+            .ok_or_else(|| cannot(&"it has no stderr"))?;
+        let mut lines = BufReader::new(stderr).lines();
+        let mut last = String::new();
+        while let Some(line) = lines.next_line().await.map_err(|error| cannot(&error))? {
+            if let Some(address) = ready(&line) {
+                // It must never wait for somebody who reads its log.
+                tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+                return Ok(Self { process, address });
+            }
+            last = line;
+        }
+        Err(cannot(&last))
+    }
+
+    /// Connects to it.
+    ///
+    /// # Errors
+    /// What the client answers.
+    pub(super) async fn connect(&self, at: &connection::Options) -> Outcome<Client> {
+        at.to(&self.address).connect().await
+    }
+
+    /// Ends it without any warning.
+    ///
+    /// # Errors
+    /// It cannot be killed.
+    pub(super) async fn kill(mut self) -> Outcome {
+        self.process.kill().await.map_err(|error| {
+            Failure::new(Exit::Failure, "cannot kill the broker of the benchmark").because(error)
+        })
+    }
+
+    /// What it holds now.
+    ///
+    /// # Errors
+    /// The system does not tell.
+    pub(super) fn usage(&self) -> Outcome<Usage> {
+        let read = || {
+            let process = PathBuf::from("/proc").join(self.process.id()?.to_string());
+            let status = fs::read_to_string(process.join("status")).ok()?;
+            let resident = status
+                .lines()
+                .find_map(|line| line.strip_prefix("VmRSS:"))?;
+            let kib: u32 = resident.trim().strip_suffix(" kB")?.parse().ok()?;
+            let descriptors = fs::read_dir(process.join("fd")).ok()?.count();
+            Some(Usage {
+                resident_bytes: f64::from(kib) * 1024.0,
+                open_descriptors: f64::from(u32::try_from(descriptors).ok()?),
+            })
+        };
+        read().ok_or_else(|| {
+            Failure::new(Exit::Failure, "cannot tell what the broker holds")
+                .because("/proc has no such process, or may not be read")
+        })
+    }
+}
+
+/// Writes what is in the page cache and forgets it, so that everything is read from the disk again.
+/// Whether it could be done: where not, that is told on stderr.
+pub(super) fn drop_page_cache() -> bool {
+    rustix::fs::sync();
+    let dropped = fs::write("/proc/sys/vm/drop_caches", "3");
+    if let Err(error) = &dropped {
+        eprintln!(
+            "SKIPPED: the page cache is kept, so the restart finds it warm: \
+             /proc/sys/vm/drop_caches: {error}"
+        );
+    }
+    dropped.is_ok()
+}
+
+fn cannot(why: &dyn std::fmt::Display) -> Failure {
+    Failure::new(
+        Exit::Failure,
+        "the broker of the benchmark does not come up",
+    )
+    .because(why)
+    .next("ratatoskr serve --data-dir DIR, to see what it says")
+}
+
+/// The address in the log line that says that the broker is ready.
+fn ready(line: &str) -> Option<String> {
+    let line: serde_json::Value = serde_json::from_str(line).ok()?;
+    (line["message"] == "ready").then(|| Some(line["native"].as_str()?.to_owned()))?
+}

@@ -1,0 +1,156 @@
+//! `ratatoskr bench restart`: how soon a broker that was killed is back.
+//!
+//! Everything happens on a broker of the benchmark's own: a child process is filled, killed, and
+//! started again on the same data directory once the page cache is empty.
+
+mod child;
+mod fill;
+
+use std::{
+    io::Write,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use ratatoskr_core::config::{Durability, parse_bytes};
+use ratatoskr_server::load::Report;
+
+use super::{embedded, target, verdict};
+use crate::cli::{
+    connection,
+    exit::{Exit, Failure, Outcome},
+    output::Style,
+};
+use child::Child;
+use fill::Filled;
+
+const EXAMPLES: &str = "\
+Examples:
+  $ ratatoskr bench restart --bytes 8MB
+  $ ratatoskr bench restart --bytes 4MiB --partitions 20 --durability os --output json";
+
+/// What is filled, and what is done to it.
+#[derive(Clone, Debug, clap::Args)]
+#[group(skip)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Options {
+    /// Fill it with this much: bytes, or a number with KB, MB, GB, KiB, MiB or GiB
+    #[arg(long, value_name = "BYTES", default_value = "1GB", value_parser = bytes)]
+    bytes: u64,
+    /// Partitions of the topic that is filled
+    #[arg(long, value_name = "COUNT", default_value_t = 1)]
+    partitions: u32,
+    /// Bytes of a record's value, at least 24
+    #[arg(long, value_name = "BYTES", default_value_t = 1_024)]
+    size: usize,
+    #[command(flatten)]
+    durability: target::DurabilityOption,
+    /// Remove the checkpoint before the restart, so that everything has to be read again
+    #[arg(long)]
+    delete_checkpoint: bool,
+    /// Fill a directory in here [default: where the system keeps temporary files]
+    #[arg(long, value_name = "DIR")]
+    directory: Option<PathBuf>,
+}
+
+/// # Errors
+/// The broker does not come up again; what was acknowledged before the kill is not there.
+pub(super) async fn run(
+    options: &Options,
+    at: &connection::Options,
+    style: Style,
+    out: &mut impl Write,
+) -> Outcome {
+    let directory = embedded::directory(options.directory.as_deref())?;
+    let data = directory.path().join("data");
+    let durability = options.durability.durability.unwrap_or(Durability::Fsync);
+    let broker = Child::start(&data).await?;
+    let client = broker.connect(at).await?;
+    let filled = Filled::fill(options, durability, &client, at).await?;
+    client.close();
+    broker.kill().await?;
+    if options.delete_checkpoint {
+        let checkpoint = data.join("CHECKPOINT");
+        std::fs::remove_file(&checkpoint).map_err(|error| {
+            Failure::new(
+                Exit::Failure,
+                format!("cannot remove {}", checkpoint.display()),
+            )
+            .because(error)
+        })?;
+    }
+    let cold = child::drop_page_cache();
+    let start = Instant::now();
+    let broker = Child::start(&data).await?;
+    let ready = start.elapsed();
+    let client = broker.connect(at).await?;
+    let first_fetch = timed(start, filled.fetch_first(&client, at)).await?;
+    let first_acknowledgement = timed(start, filled.produce_one(&client, at)).await?;
+    let usage = broker.usage()?;
+    let kept = filled.is_kept(&client, at).await?;
+    broker.kill().await?;
+    let report = Report::new("restart", filled.records, filled.bytes, filled.took)
+        .with("durability", durability)
+        .with("partitions", options.partitions)
+        .with("size", options.size)
+        .with("page_cache", if cold { "dropped" } else { "kept" })
+        .with(
+            "checkpoint",
+            if options.delete_checkpoint {
+                "deleted"
+            } else {
+                "kept"
+            },
+        )
+        .with_figure("ready_ms", ms(ready))
+        .with_figure("first_fetch_ms", ms(first_fetch))
+        .with_figure("first_acknowledgement_ms", ms(first_acknowledgement))
+        .with_figure("resident_bytes", usage.resident_bytes)
+        .with_figure("open_descriptors", usage.open_descriptors)
+        .verified(kept.is_ok());
+    verdict::print(&report, style, out)?;
+    kept.map_err(|why| {
+        Failure::new(
+            Exit::Failure,
+            "what was acknowledged is not there after the restart",
+        )
+        .because(why)
+        .next("ratatoskr bench restart --directory DIR, on another disk")
+    })
+}
+
+/// When, counted from `start`, `work` was done.
+async fn timed(start: Instant, work: impl Future<Output = Outcome>) -> Outcome<Duration> {
+    work.await?;
+    Ok(start.elapsed())
+}
+
+fn ms(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
+
+/// A size as people write it: with powers of ten as well as of two.
+fn bytes(text: &str) -> Result<u64, String> {
+    let decimal = [("KB", 1_000), ("MB", 1_000_000), ("GB", 1_000_000_000)];
+    let found = decimal.iter().find_map(|(unit, scale)| {
+        let number = text.strip_suffix(unit)?;
+        number.trim().parse::<u64>().ok()?.checked_mul(*scale)
+    });
+    found
+        .or_else(|| parse_bytes(text))
+        .ok_or_else(|| "expected bytes, or a number with KB, MB, GB, KiB, MiB or GiB".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_in_powers_of_ten_and_of_two() {
+        assert_eq!(bytes("10GB"), Ok(10_000_000_000));
+        assert_eq!(bytes("1GiB"), Ok(1 << 30));
+        assert_eq!(bytes("512"), Ok(512));
+        assert!(bytes("1TBx").is_err());
+        assert!(bytes("99999999999GB").is_err());
+    }
+}
