@@ -1,6 +1,7 @@
 //! A broker as a process of its own, on a free port.
 
 use std::{
+    collections::VecDeque,
     fs,
     path::{Path, PathBuf},
     process::Stdio,
@@ -16,6 +17,9 @@ use crate::cli::{
     connection,
     exit::{Exit, Failure, Outcome},
 };
+
+/// Lines of a broker that did not come up that are told: its error, why, and what to try.
+const LINES_TOLD: usize = 3;
 
 /// A running broker; killed when it is dropped.
 pub(super) struct Child {
@@ -51,16 +55,19 @@ impl Child {
             .take()
             .ok_or_else(|| cannot(&"it has no stderr"))?;
         let mut lines = BufReader::new(stderr).lines();
-        let mut last = String::new();
+        let mut said = VecDeque::new();
         while let Some(line) = lines.next_line().await.map_err(|error| cannot(&error))? {
             if let Some(address) = ready(&line) {
                 // It must never wait for somebody who reads its log.
                 tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
                 return Ok(Self { process, address });
             }
-            last = line;
+            said.push_back(line.trim().to_owned());
+            if said.len() > LINES_TOLD {
+                said.pop_front();
+            }
         }
-        Err(cannot(&last))
+        Err(cannot(&Vec::from(said).join("; ")))
     }
 
     /// Connects to it.
