@@ -4,12 +4,14 @@
 //! a failure can be repeated by hand. The first failing step ends the run with a status other
 //! than 0.
 
+mod bench;
 mod ci;
 mod counters;
 mod coverage;
 mod crashmodel;
 mod dependencies;
 mod features;
+mod floors;
 mod kill9;
 mod lint;
 mod process;
@@ -46,6 +48,12 @@ enum Command {
     Kill9(rounds::Options),
     /// Counts what a record costs, and compares with the committed table.
     Counters(counters::Options),
+    /// The broker beside what the machine allows, its peers, or an earlier revision of itself.
+    #[command(disable_help_flag = true)]
+    Bench(bench::Options),
+    /// What this machine's sockets, disk and memory allow a program that does only one thing.
+    #[command(disable_help_flag = true)]
+    Floors(floors::Options),
 }
 
 fn main() -> ExitCode {
@@ -60,6 +68,8 @@ fn main() -> ExitCode {
         Command::Crashmodel(options) => crashmodel::run(&options),
         Command::Kill9(options) => kill9::run(&options),
         Command::Counters(options) => counters::run(&options),
+        Command::Bench(options) => bench::run(&options),
+        Command::Floors(options) => floors::run(&options),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -32,13 +32,13 @@ pub(crate) fn cargo(words: &str) -> Command {
     command
 }
 
-/// Prints the command line, runs it, and asks for status 0.
+/// Prints the command line to stderr (stdout belongs to the program), runs it, and asks for status 0.
 ///
 /// # Errors
 /// The program cannot be started, or ends with another status.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     let line = shown(command);
-    println!("$ {line}");
+    eprintln!("$ {line}");
     let start = Instant::now();
     let status = command
         .status()
@@ -46,7 +46,7 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     if !status.success() {
         bail!("`{line}` ended with {status}");
     }
-    println!("  ({:.1} s)", start.elapsed().as_secs_f64());
+    eprintln!("  ({:.1} s)", start.elapsed().as_secs_f64());
     Ok(())
 }
 

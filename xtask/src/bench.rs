@@ -1,0 +1,63 @@
+//! `cargo xtask bench`: the broker measured beside what the machine allows, its peers, or an earlier
+//! revision of itself.
+//!
+//! The work is done by programs of their own, `src/bin/bench`, `src/bin/floors` and `src/bin/peer`,
+//! which are built only when they are asked for, so that everyday commands stay quick to build.
+
+use std::ffi::OsString;
+
+use anyhow::Result;
+
+use crate::process::{cargo, root, run as run_visibly};
+
+/// Handed to the suite as they are; `--help` lists them.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    words: Vec<OsString>,
+}
+
+/// # Errors
+/// Something does not build, or cannot be measured.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    run_visibly(&mut cargo(
+        "build --release --package ratatoskr-server --bin ratatoskr",
+    ))?;
+    let features = if wants_peers(&options.words) {
+        "--features bench,peers"
+    } else {
+        "--features bench"
+    };
+    run_visibly(&mut cargo(&format!(
+        "build --release --package xtask --bins {features}"
+    )))?;
+    let mut command = cargo(&format!(
+        "run --release --quiet --package xtask {features} --bin bench --"
+    ));
+    command
+        .arg("--directory")
+        .arg(root().join("target/bench"))
+        .args(&options.words);
+    run_visibly(&mut command)
+}
+
+/// Whether the clients of peers are needed, which take long to build.
+fn wants_peers(words: &[OsString]) -> bool {
+    let words = words.iter().filter_map(|word| word.to_str());
+    words
+        .into_iter()
+        .any(|word| word == "--peer" || word.starts_with("--peer="))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn peers_are_built_when_they_are_asked_for() {
+        let words = |text: &str| text.split(' ').map(OsString::from).collect::<Vec<_>>();
+        assert!(wants_peers(&words("--rows L1 --peer nats")));
+        assert!(wants_peers(&words("--peer=redis")));
+        assert!(!wants_peers(&words("--rows L1 --quick")));
+    }
+}

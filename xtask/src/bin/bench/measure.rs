@@ -1,0 +1,262 @@
+//! One point: prepared, warmed, measured as often as asked, its floors and peers right beside it.
+
+use std::{
+    cell::Cell,
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::{
+    peer::{Installed, Peer},
+    program::{Programs, number},
+    row::{FloorTerm, Restart, Series, Values},
+    server::Server,
+    warm,
+};
+
+/// How long a floor is measured beside each repetition.
+const FLOOR_TIME: Duration = Duration::from_millis(800);
+const FLOOR_TIME_QUICK: Duration = Duration::from_millis(300);
+/// What the common client calls this broker.
+const US: &str = "ratatoskr";
+
+/// What it takes to measure.
+#[derive(Debug)]
+pub(crate) struct Bench {
+    /// What does the work.
+    pub(crate) programs: Programs,
+    /// Where servers keep their data.
+    pub(crate) directory: PathBuf,
+    /// Who is measured beside.
+    pub(crate) peers: Vec<Installed>,
+    /// Whether little time is to be spent.
+    pub(crate) quick: bool,
+    /// How long each load runs.
+    pub(crate) seconds: u32,
+    /// How often each point is measured.
+    pub(crate) repetitions: usize,
+}
+
+/// What one repetition of a point brought.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sample {
+    /// The answer of the load, with what was seen of the server.
+    pub(crate) ours: Value,
+    /// The floor of each figure of the series, where it has one.
+    pub(crate) floors: Vec<Option<f64>>,
+    /// What the common client said of this broker; `None` without peers.
+    pub(crate) ours_by_peer_client: Option<Value>,
+    /// What it said of them.
+    pub(crate) peers: BTreeMap<Peer, Value>,
+}
+
+impl Bench {
+    /// Measures a point.
+    ///
+    /// # Errors
+    /// A server or a program fails, or a record is lost.
+    pub(crate) async fn point(&self, series: &Series, x: u32) -> Result<Vec<Sample>> {
+        let values = Values {
+            x,
+            seconds: self.seconds,
+            half: 0,
+        };
+        warm::memory();
+        let mut samples = Vec::new();
+        for _ in 0..self.repetitions {
+            samples.push(self.sample(series, values).await?);
+        }
+        Ok(samples)
+    }
+
+    async fn sample(&self, series: &Series, values: Values) -> Result<Sample> {
+        let mut sample = Sample::default();
+        for figure in &series.figures {
+            let floor = self.floor(&figure.floor, values).await?;
+            sample.floors.push(floor);
+        }
+        warm::page_cache(&self.directory, self.quick)?;
+        let program = self.programs.path("ratatoskr");
+        sample.ours = self.ours(series, values, &program).await?;
+        let Some(line) = series.peer.as_ref().filter(|_| !self.peers.is_empty()) else {
+            return Ok(sample);
+        };
+        let words = |durability: &str| {
+            let mut words = values.words(line);
+            words.extend(["--durability".to_owned(), durability.to_owned()]);
+            words
+        };
+        let data = self.data()?;
+        warm::page_cache(&self.directory, self.quick)?;
+        let server = Server::ratatoskr(&program, data.path(), &series.settings).await?;
+        let answer = self
+            .programs
+            .peer(US, &words(&series.durability), &server.address)
+            .await?;
+        sample.ours_by_peer_client = Some(answer);
+        drop(server);
+        for installed in &self.peers {
+            let own = series.peer_durability.get(&installed.peer);
+            let durability = own.unwrap_or(&series.durability);
+            let data = self.data()?;
+            warm::page_cache(&self.directory, self.quick)?;
+            let server = installed.start(data.path(), durability).await?;
+            let (target, words) = (installed.peer.target(), words(durability));
+            let answer = self.programs.peer(target, &words, &server.address).await;
+            let answer = answer.with_context(|| format!("peer {}", installed.peer))?;
+            sample.peers.insert(installed.peer, answer);
+            server.kill().await?;
+        }
+        Ok(sample)
+    }
+
+    /// The sum of floors; `None` of none.
+    async fn floor(&self, terms: &[FloorTerm], values: Values) -> Result<Option<f64>> {
+        let time = if self.quick {
+            FLOOR_TIME_QUICK
+        } else {
+            FLOOR_TIME
+        };
+        let mut sum = None;
+        for term in terms {
+            let words = values.words(&term.run);
+            let row = self.programs.floor(&words, &self.directory, time).await?;
+            let figure = &row["figures"][&term.figure]["median"];
+            let figure = figure
+                .as_f64()
+                .with_context(|| format!("`{}` has no {}", term.run, term.figure))?;
+            sum = Some(sum.unwrap_or(0.0) + figure);
+        }
+        Ok(sum)
+    }
+
+    /// The load against a server of this program, or in process.
+    ///
+    /// # Errors
+    /// See [`Self::point`].
+    pub(crate) async fn ours(
+        &self,
+        series: &Series,
+        values: Values,
+        program: &Path,
+    ) -> Result<Value> {
+        if !series.serve {
+            let load = series.load.as_ref().context("nothing to run")?;
+            return self.programs.ratatoskr(&values.words(load), None).await;
+        }
+        let data = self.data()?;
+        let start = || Server::ratatoskr(program, data.path(), &series.settings);
+        let mut server = start().await?;
+        let mut values = values;
+        for line in &series.prepare {
+            self.ask(line, values, &server).await?;
+        }
+        if let Some(probe) = &series.probe {
+            let rate = number(
+                &self.ask(probe, values, &server).await?,
+                "records_per_second",
+            );
+            values.half = half(rate.context("the probe has no rate")?)?;
+        }
+        let alone = match &series.beside {
+            Some(beside) => self.ask(beside, values, &server).await?,
+            None => Value::Null,
+        };
+        if let Some(restart) = series.restart {
+            match restart {
+                Restart::Stop => server.stop().await?,
+                Restart::Kill => server.kill().await?,
+            }
+            warm::drop_cached(data.path())?;
+            server = start().await?;
+        }
+        let before = server.resident_bytes()?;
+        let (mut answer, beside) = self.load(series, values, &server).await?;
+        let first_acknowledgement = server.started.elapsed();
+        let resident = server.resident_bytes()?;
+        if !answer.is_object() {
+            answer = json!({});
+        }
+        answer["server"] = json!({
+            "first_acknowledgement_ms": first_acknowledgement.as_secs_f64() * 1e3,
+            "resident_before_bytes": before,
+            "resident_bytes": resident,
+            "grown_bytes_per_x": (resident - before) / f64::from(values.x),
+        });
+        if let Some(mut beside) = beside {
+            let p99 = |answer: &Value| number(answer, "latency_us.p99");
+            beside["p99_ratio"] = json!(p99(&beside).zip(p99(&alone)).map(|(b, a)| b / a));
+            answer["beside"] = beside;
+            answer["alone"] = alone;
+        }
+        Ok(answer)
+    }
+
+    /// The load, and what ran beside it. As long as that runs, the load is repeated; the answer is
+    /// that of its first run.
+    async fn load(
+        &self,
+        series: &Series,
+        values: Values,
+        server: &Server,
+    ) -> Result<(Value, Option<Value>)> {
+        let Some(load) = &series.load else {
+            return Ok((json!({}), None));
+        };
+        let Some(beside) = &series.beside else {
+            return Ok((self.ask(load, values, server).await?, None));
+        };
+        let over = Cell::new(false);
+        let beside = async {
+            let answer = self.ask(beside, values, server).await;
+            over.set(true);
+            answer
+        };
+        let loads = async {
+            let first = self.ask(load, values, server).await?;
+            while !over.get() {
+                self.ask(load, values, server).await?;
+            }
+            Ok(first)
+        };
+        let (answer, beside) = tokio::try_join!(loads, beside)?;
+        Ok((answer, Some(beside)))
+    }
+
+    async fn ask(&self, line: &str, values: Values, server: &Server) -> Result<Value> {
+        let words = values.words(line);
+        self.programs.ratatoskr(&words, Some(&server.address)).await
+    }
+
+    fn data(&self) -> Result<TempDir> {
+        tempfile::Builder::new()
+            .prefix("data-")
+            .tempdir_in(&self.directory)
+            .context("a directory for data")
+    }
+}
+
+/// Half of a rate, in whole records a second.
+fn half(rate: f64) -> Result<u32> {
+    ensure!(rate >= 2.0, "a rate of {rate} cannot be halved");
+    // Rates have no more digits than this, and no broker is this fast.
+    let text = format!("{:.0}", (rate / 2.0).min(f64::from(u32::MAX)));
+    text.parse().context("a rate is a number")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::half;
+
+    #[test]
+    fn a_rate_is_halved() {
+        assert_eq!(half(101_000.4).unwrap(), 50_500);
+        assert_eq!(half(1e12).unwrap(), u32::MAX);
+        assert!(half(0.0).is_err() && half(f64::NAN).is_err());
+    }
+}
