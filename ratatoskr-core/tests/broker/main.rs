@@ -13,6 +13,7 @@ mod produce;
 mod publish;
 mod publisher;
 mod retention;
+mod run;
 mod shutdown;
 mod stream;
 mod subscribe;
