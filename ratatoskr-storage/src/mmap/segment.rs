@@ -232,12 +232,12 @@ impl Segment {
 
     /// Its log file, opened if need be.
     pub(super) fn log_file(self: &Arc<Self>) -> io::Result<Arc<dyn File>> {
-        self.file(|files| &mut files.log, &self.log_path())
+        self.file(|files| &mut files.log, Self::log_path)
     }
 
     /// Its index file, opened if need be, and made anew if it is gone and may be written to.
     pub(super) fn index_file(self: &Arc<Self>) -> io::Result<Arc<dyn File>> {
-        let open = || self.file(|files| &mut files.index, &self.index_path());
+        let open = || self.file(|files| &mut files.index, Self::index_path);
         match open() {
             Err(error) if error.kind() == io::ErrorKind::NotFound && self.is_dirty() => {
                 self.create_index(Offset::ZERO)?;
@@ -250,7 +250,7 @@ impl Segment {
     fn file(
         self: &Arc<Self>,
         slot: impl Fn(&mut Files) -> &mut Option<Held<Arc<dyn File>>>,
-        path: &Path,
+        path: impl Fn(&Self) -> PathBuf,
     ) -> io::Result<Arc<dyn File>> {
         self.was_used.store(true, Ordering::Relaxed);
         let file = {
@@ -263,7 +263,7 @@ impl Segment {
             } else {
                 OpenMode::Write
             };
-            let file = self.fs.open(path, mode)?;
+            let file = self.fs.open(&path(self), mode)?;
             let held = self.caches.segments.files.hold(Arc::clone(&file), 1);
             *slot(&mut files) = Some(held);
             file

@@ -192,14 +192,14 @@ impl Writer {
         let written = file.file.write_all_at(&parts, position);
         drop(parts);
         self.scratch = scratch;
-        let path = self.directory.path_of(file.id);
-        written
-            .map_err(|error| StorageError::io(format_args!("write {}", path.display()), error))?;
+        let failed = |operation: &str, error| {
+            let path = self.directory.path_of(file.id);
+            StorageError::io(format_args!("{operation} {}", path.display()), error)
+        };
+        written.map_err(|error| failed("write", error))?;
         if !planted::is(Bug::AckBeforeSync) {
             let synced = file.file.sync_data();
-            synced.map_err(|error| {
-                StorageError::io(format_args!("sync {}", path.display()), error)
-            })?;
+            synced.map_err(|error| failed("sync", error))?;
         }
         self.next_lsn = Lsn::new(self.next_lsn.get() + frames.len() as u64);
         self.durable = self.next_lsn.previous();

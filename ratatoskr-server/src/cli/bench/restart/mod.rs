@@ -45,9 +45,6 @@ pub(super) struct Options {
     size: usize,
     #[command(flatten)]
     durability: target::DurabilityOption,
-    /// Remove the checkpoint before the restart, so that everything has to be read again
-    #[arg(long)]
-    delete_checkpoint: bool,
     /// Fill a directory in here [default: where the system keeps temporary files]
     #[arg(long, value_name = "DIR")]
     directory: Option<PathBuf>,
@@ -69,16 +66,6 @@ pub(super) async fn run(
     let filled = Filled::fill(options, durability, &client, at).await?;
     client.close();
     broker.kill().await?;
-    if options.delete_checkpoint {
-        let checkpoint = data.join("CHECKPOINT");
-        std::fs::remove_file(&checkpoint).map_err(|error| {
-            Failure::new(
-                Exit::Failure,
-                format!("cannot remove {}", checkpoint.display()),
-            )
-            .because(error)
-        })?;
-    }
     let cold = child::drop_page_cache();
     let start = Instant::now();
     let broker = Child::start(&data).await?;
@@ -94,14 +81,6 @@ pub(super) async fn run(
         .with("partitions", options.partitions)
         .with("size", options.size)
         .with("page_cache", if cold { "dropped" } else { "kept" })
-        .with(
-            "checkpoint",
-            if options.delete_checkpoint {
-                "deleted"
-            } else {
-                "kept"
-            },
-        )
         .with_figure("ready_ms", ms(ready))
         .with_figure("first_fetch_ms", ms(first_fetch))
         .with_figure("first_acknowledgement_ms", ms(first_acknowledgement))
