@@ -166,13 +166,7 @@ impl PendingBatch {
             Pending::InProcess(pending) => Ok(pending.wait().await?),
             Pending::Remote(partition, sent) => {
                 let produced = sent.wait().await?;
-                Ok(Produced {
-                    partition,
-                    base_offset: produced.base_offset,
-                    log_append_time: produced.log_append_time,
-                    durability: produced.durability.0,
-                    duplicate: produced.duplicate,
-                })
+                Ok(produced.at(partition))
             }
         }
     }

@@ -298,6 +298,16 @@ impl State {
         self.closed = true;
         self.looks_at = None;
     }
+
+    /// Lets the driver look at every partition now where something is due before it would; whether it
+    /// is to be woken for that.
+    fn look_by(&mut self, due: Option<Instant>) -> bool {
+        let is_sooner = due.is_some_and(|due| self.looks_at.is_some_and(|at| due < at));
+        if is_sooner {
+            self.looks_at = None;
+        }
+        is_sooner
+    }
 }
 
 fn count(topic: &TopicDescription) -> u32 {

@@ -126,15 +126,9 @@ impl Inner {
             }
         }
         // A batch that was just begun may be due before the driver would look.
-        if let Some(lane) = state.lanes.get(&partition)
-            && let Some(looks_at) = state.looks_at
-            && lane
-                .begun_due_at(self.options.linger)
-                .is_some_and(|due| due < looks_at)
-        {
-            state.looks_at = None;
-            then.wake = true;
-        }
+        let lane = state.lanes.get(&partition);
+        let due = lane.and_then(|lane| lane.begun_due_at(self.options.linger));
+        then.wake |= state.look_by(due);
         then
     }
 
@@ -293,12 +287,7 @@ impl Inner {
         // What could not be sent before the answer may be due before the driver would look.
         let lane = state.lanes.get(&partition);
         let due = lane.and_then(|lane| lane.wake_at(self.options.linger));
-        if let (Some(due), Some(looks_at)) = (due, state.looks_at)
-            && due < looks_at
-        {
-            state.looks_at = None;
-            then.wake = true;
-        }
+        then.wake |= state.look_by(due);
         if state.closed {
             // The driver ends once nothing is left.
             state.looks_at = None;
@@ -318,13 +307,7 @@ impl HearBatches for Inner {
         id: u64,
         answer: Result<wire::Produced, Error>,
     ) {
-        let answer = answer.map(|produced| Produced {
-            partition,
-            base_offset: produced.base_offset,
-            log_append_time: produced.log_append_time,
-            durability: produced.durability.0,
-            duplicate: produced.duplicate,
-        });
+        let answer = answer.map(|produced| produced.at(partition));
         self.answered(partition, id, answer);
     }
 

@@ -63,7 +63,7 @@ pub(crate) struct Link {
     version: u8,
     frame_bytes_max: usize,
     state: Mutex<State>,
-    /// What is being written. Locked by whoever writes; never waited for.
+    /// What is being written. Locked by whoever writes; only the connection's task waits for it.
     writing: Mutex<FrameQueue>,
     /// There is something to write for the connection's task.
     blocked: Notify,
@@ -202,13 +202,13 @@ impl Link {
         batch: Option<&RecordBatch>,
         register: impl FnOnce(&mut State, u64),
     ) -> Result<u64, Error> {
-        let correlation = self.queue_frame(correlation, body, batch, register)?;
         // Behind requests that are under way it leaves with those that come before the connection's
         // task runs; alone, or large, it leaves at once.
-        let waits_for_others = {
-            let state = self.state.lock();
-            state.waiting.len() > 1 && state.queue.len() < FLUSH_BYTES
-        };
+        let mut waits_for_others = false;
+        let correlation = self.queue_frame(correlation, body, batch, |state, correlation| {
+            register(state, correlation);
+            waits_for_others = state.waiting.len() > 1 && state.queue.len() < FLUSH_BYTES;
+        })?;
         if waits_for_others {
             self.blocked.notify_one();
         } else {
@@ -344,11 +344,8 @@ impl Link {
     }
 
     async fn write_blocked(&self) -> io::Result<()> {
-        let is_blocked = || {
-            let writing = self.writing.lock();
-            !writing.is_empty() || !self.state.lock().queue.is_empty()
-        };
-        if !is_blocked() {
+        let is_written = self.writing.lock().is_empty() && self.state.lock().queue.is_empty();
+        if is_written {
             self.blocked.notified().await;
         }
         self.stream.writable().await?;

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::Request;
 use super::{Body, Kind, durability::WireDurability, topics::requests};
 use crate::{
+    broker,
     name::TopicName,
     offset::{Offset, PartitionIndex},
     producer::{ProducerEpoch, ProducerId},
@@ -33,6 +34,30 @@ pub struct Produced {
     pub durability: WireDurability,
     /// Whether an idempotent producer had sent it before, so that nothing was appended now.
     pub duplicate: bool,
+}
+
+impl Produced {
+    /// What it says of a batch that was sent to this partition.
+    pub const fn at(self, partition: PartitionIndex) -> broker::Produced {
+        broker::Produced {
+            partition,
+            base_offset: self.base_offset,
+            log_append_time: self.log_append_time,
+            durability: self.durability.0,
+            duplicate: self.duplicate,
+        }
+    }
+}
+
+impl From<broker::Produced> for Produced {
+    fn from(produced: broker::Produced) -> Self {
+        Self {
+            base_offset: produced.base_offset,
+            log_append_time: produced.log_append_time,
+            durability: WireDurability(produced.durability),
+            duplicate: produced.duplicate,
+        }
+    }
 }
 
 /// Asks for a producer id of its own.

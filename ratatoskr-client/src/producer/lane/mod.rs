@@ -174,10 +174,7 @@ impl Lane {
     /// Notes that the open batch is to be sent when the driver runs; `false` where that was noted
     /// before, or it could not be sent, so that an answer will see to it.
     pub(super) fn schedule(&mut self) -> bool {
-        let may_send = !self.recovering
-            && !self.needs_identity()
-            && self.retry_at.is_none()
-            && self.under_way.len() < self.under_way_max();
+        let may_send = self.retry_at.is_none() && self.has_place_under_way();
         let open = self.open.as_mut().filter(|_| may_send);
         open.is_some_and(|open| !std::mem::replace(&mut open.scheduled, true))
     }
@@ -303,11 +300,12 @@ impl Lane {
         }
     }
 
+    fn has_place_under_way(&self) -> bool {
+        !self.recovering && !self.needs_identity() && self.under_way.len() < self.under_way_max()
+    }
+
     fn may_send(&self, now: Instant) -> bool {
-        !self.recovering
-            && !self.needs_identity()
-            && self.retry_at.is_none_or(|at| at <= now)
-            && self.under_way.len() < self.under_way_max()
+        self.retry_at.is_none_or(|at| at <= now) && self.has_place_under_way()
     }
 
     /// Seals the open batch if it has waited long enough and could be sent now; if it could not, it

@@ -11,7 +11,6 @@ use crate::{
         produce::{PendingProduce, Produced},
         producers::{Sequenced, sequences_of},
     },
-    config::TimestampType,
 };
 
 /// Bytes that are appended at once, unless it is a single batch: beyond it nothing is saved, and
@@ -61,29 +60,22 @@ impl PartitionCell {
         if !at_once || open.holds > 0 {
             return Err(batch);
         }
-        if let Some(stamp) = batch.header().producer() {
+        let sent_at = batch.header().producer().map(|stamp| {
             let now = self.context.clock.monotonic();
+            (stamp, now)
+        });
+        if let Some((stamp, now)) = sent_at {
             let sequences = sequences_of(batch.header());
-            if !matches!(
-                open.producers.check(stamp, sequences, now),
-                Ok(Sequenced::Next)
-            ) {
+            let judged = open.producers.check(stamp, sequences, now);
+            if !matches!(judged, Ok(Sequenced::Next)) {
                 return Err(batch);
             }
-            batch.assign(open.next_offset, open.leader_epoch);
-            open.producers.record(batch.header(), now, open.log_end);
-        } else {
-            batch.assign(open.next_offset, open.leader_epoch);
         }
+        run.produced.push(self.assign(open, &mut batch));
         let header = batch.header();
-        run.produced.push(Produced {
-            partition: self.index,
-            base_offset: header.base_offset,
-            log_append_time: (header.timestamp_type() == TimestampType::LogAppendTime)
-                .then_some(header.max_timestamp),
-            durability: open.durability,
-            duplicate: false,
-        });
+        if let Some((_, now)) = sent_at {
+            open.producers.record(header, now, open.log_end);
+        }
         open.next_offset = header.end_offset();
         run.bytes += batch.total_bytes();
         run.batches.push(batch);

@@ -65,21 +65,28 @@ impl PartitionCell {
                 return Ok(self.answer_duplicate(inner, known));
             }
         }
-        batch.assign(open.next_offset, open.leader_epoch);
-        let produced = Produced {
-            partition: self.index,
-            base_offset: open.next_offset,
-            log_append_time: (batch.header().timestamp_type() == TimestampType::LogAppendTime)
-                .then_some(batch.header().max_timestamp),
-            durability: open.durability,
-            duplicate: false,
-        };
+        let produced = self.assign(open, &mut batch);
         match open.path {
             CommitPath::Committer(_) => self.commit(inner, batch, produced, reservation),
             CommitPath::Flush => self.append_then_flush(inner, &batch, produced, reservation),
             CommitPath::Immediate | CommitPath::Interval(_) => {
                 self.append_at_once(inner, &batch, produced)
             }
+        }
+    }
+
+    /// Gives a batch its place, and answers what its sender is told once it is there.
+    #[inline]
+    pub(super) fn assign(&self, open: &OpenLog, batch: &mut RecordBatch) -> Produced {
+        batch.assign(open.next_offset, open.leader_epoch);
+        let header = batch.header();
+        Produced {
+            partition: self.index,
+            base_offset: header.base_offset,
+            log_append_time: (header.timestamp_type() == TimestampType::LogAppendTime)
+                .then_some(header.max_timestamp),
+            durability: open.durability,
+            duplicate: false,
         }
     }
 

@@ -12,9 +12,7 @@ use ratatoskr_core::{
     Error,
     batch::RecordBatch,
     broker::Produced,
-    wire::{
-        self, ErrorBody, Frame, FrameQueue, NewProducer, Produce, ProducerBody, WireDurability,
-    },
+    wire::{self, ErrorBody, Frame, FrameQueue, NewProducer, Produce, ProducerBody},
 };
 
 use super::{Handled, Reply, Session, answer_now, told};
@@ -147,19 +145,10 @@ impl Acknowledgement {
             },
         };
         if self.wanted {
-            let body = outcome.map(body).map_err(told);
+            let body = outcome.map(wire::Produced::from).map_err(told);
             session.reply_into::<Produce>(self.correlation, body, out);
         }
         Poll::Ready(())
-    }
-}
-
-fn body(produced: Produced) -> wire::Produced {
-    wire::Produced {
-        base_offset: produced.base_offset,
-        log_append_time: produced.log_append_time,
-        durability: WireDurability(produced.durability),
-        duplicate: produced.duplicate,
     }
 }
 
