@@ -362,9 +362,8 @@ impl RemoteReader {
                 }
             };
             let header = batch.header();
-            let covered = header
-                .end_offset()
-                .distance_from(header.base_offset.max(*next));
+            // As the server counts: up to the end of the batch, whatever compaction left of it.
+            let covered = header.end_offset().distance_from(*next);
             let from = *next;
             *next = header.end_offset().max(from);
             self.received.push_back(Received::Batch {

@@ -187,7 +187,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
         self.last_correlation = self.last_correlation.max(frame.correlation);
         let bytes = frame.body.len() + frame.batches.len();
-        let correlation = frame.correlation;
         if frame.kind() == Some(Kind::Produce) && !frame.is_response() {
             let taken = self
                 .run
@@ -204,17 +203,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Handled::Later(work) => {
                 self.request_taken(bytes);
                 self.work.push(Box::pin(async move {
-                    Completed::Request {
+                    Completed {
                         bytes,
                         reply: work.await,
                     }
                 }));
             }
             Handled::Credited => {}
-        }
-        // A new subscription, or one with new credit, may have something to read.
-        if let Some(read) = self.subscriptions.next_read(correlation, &self.session) {
-            self.work.push(read);
         }
         Ok(())
     }
@@ -268,6 +263,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.read_on_end = 0;
         progress |= self.poll_acknowledgements(cx);
         progress |= self.poll_work(cx);
+        progress |= self.subscriptions.push(&self.session, &mut self.outbox, cx);
         if !self.outbox.is_empty() {
             match poll_write(&mut self.outbox, &mut self.stream, cx) {
                 Poll::Ready(Ok(_)) => progress = true,
@@ -308,25 +304,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 break;
             };
             progress = true;
-            match completed {
-                Completed::Request { bytes, reply } => {
-                    self.request_answered(bytes);
-                    self.send(reply);
-                }
-                Completed::Read {
-                    subscription,
-                    response,
-                } => {
-                    let session = &self.session;
-                    for reply in self.subscriptions.deliver(subscription, response, session) {
-                        self.send(reply);
-                    }
-                    let session = &self.session;
-                    if let Some(read) = self.subscriptions.next_read(subscription, session) {
-                        self.work.push(read);
-                    }
-                }
-            }
+            self.request_answered(completed.bytes);
+            self.send(completed.reply);
         }
         progress
     }

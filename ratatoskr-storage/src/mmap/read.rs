@@ -103,9 +103,9 @@ impl Log {
         }
         let mut from = request.from;
         let mut room = request.bytes_max;
-        let mut slices: Vec<Bytes> = Vec::new();
+        let mut found = BatchSlices::default();
         while from < bounds.log_end {
-            let is_first = slices.is_empty();
+            let is_first = found.is_empty();
             if let Some(range) = self.quarantine_at(from) {
                 if is_first {
                     return Err(range.into());
@@ -129,7 +129,7 @@ impl Log {
             match self.part(&segment, end_offset, &wish, mode) {
                 Ok(Part::Found(bytes, next)) => {
                     room = room.saturating_sub(bytes.len());
-                    slices.push(bytes);
+                    found.push(bytes, next);
                     from = next;
                 }
                 Ok(Part::WouldBlock) if is_first => return Ok(TryRead::WouldBlock),
@@ -137,7 +137,7 @@ impl Log {
                 Ok(Part::Nothing | Part::WouldBlock) | Err(_) => break,
             }
         }
-        Ok(TryRead::Ready(BatchSlices::new(slices)))
+        Ok(TryRead::Ready(found))
     }
 
     /// The error of a read: if the segment was retired meanwhile, its offsets are out of range.

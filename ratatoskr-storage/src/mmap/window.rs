@@ -3,10 +3,7 @@
 use std::{io, sync::Arc};
 
 use bytes::Bytes;
-use ratatoskr_core::{
-    batch::{BatchHeader, RecordBatch},
-    offset::Offset,
-};
+use ratatoskr_core::{batch::RecordBatch, offset::Offset};
 
 use super::{
     Quarantined,
@@ -57,9 +54,10 @@ impl Part {
     /// What a wish finds in `bytes`, which are whole batches that were verified.
     pub(super) fn of(bytes: &Bytes, wish: &Wish) -> Self {
         wanted(bytes, wish.from, wish.until, wish.room, wish.is_first)
-            .map(|range| bytes.slice(range))
-            .and_then(|found| last_header(&found).map(|last| (found, last.end_offset())))
-            .map_or(Self::Nothing, |(found, next)| Self::Found(found, next))
+            .filter(|(range, _)| !range.is_empty())
+            .map_or(Self::Nothing, |(range, next)| {
+                Self::Found(bytes.slice(range), next)
+            })
     }
 }
 
@@ -239,14 +237,4 @@ fn parsed(span: &Bytes, mut offset: Offset, gaps: Gaps) -> Result<(), (usize, Of
         }
     }
     Ok(())
-}
-
-fn last_header(bytes: &[u8]) -> Option<BatchHeader> {
-    let mut rest = bytes;
-    let mut last = None;
-    while let Ok(header) = BatchHeader::decode(rest) {
-        rest = rest.get(header.total_bytes as usize..)?;
-        last = Some(header);
-    }
-    last
 }
