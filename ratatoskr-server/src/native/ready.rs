@@ -25,6 +25,8 @@ pub(super) struct ReadyList {
 #[derive(Debug, Default)]
 struct Inner {
     correlations: Mutex<Vec<u64>>,
+    /// Whether there may be any: the connection looks more often than something has come.
+    any: AtomicBool,
     task: AtomicWaker,
 }
 
@@ -60,14 +62,23 @@ impl ReadyList {
     /// next one comes.
     pub(super) fn take(&self, due: &mut VecDeque<u64>, context: &Context<'_>) {
         self.inner.task.register(context.waker());
-        due.extend(self.inner.correlations.lock().drain(..));
+        if self.inner.any.swap(false, Ordering::SeqCst) {
+            due.extend(self.inner.correlations.lock().drain(..));
+        }
     }
 }
 
 impl ReadyPlace {
-    /// It has been taken from the list: from now on it may come onto it again.
-    pub(super) fn is_taken(&self) {
+    /// It was taken from the list, and is polled now: from now on it may come onto it again.
+    pub(super) fn leave(&self) {
         self.place.is_listed.store(false, Ordering::SeqCst);
+    }
+
+    /// Puts it at the end of `due` as if it had been taken from the list, unless it is on that.
+    pub(super) fn stay(&self, due: &mut VecDeque<u64>) {
+        if !self.place.is_listed.swap(true, Ordering::SeqCst) {
+            due.push_back(self.place.correlation);
+        }
     }
 
     /// Puts it on the list, unless it is there.
@@ -89,6 +100,7 @@ impl Wake for Place {
     fn wake_by_ref(self: &Arc<Self>) {
         if !self.is_listed.swap(true, Ordering::SeqCst) {
             self.list.correlations.lock().push(self.correlation);
+            self.list.any.store(true, Ordering::SeqCst);
             self.list.task.wake();
         }
     }

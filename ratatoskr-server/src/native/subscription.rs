@@ -135,12 +135,11 @@ impl Subscriptions {
             let Some(subscription) = self.by_correlation.get_mut(&correlation) else {
                 continue;
             };
-            subscription.place.is_taken();
+            subscription.place.leave();
             if subscription.push_once(correlation, session, outbox) {
                 progress = true;
                 // It may have more.
-                subscription.place.wake();
-                self.ready.take(&mut self.due, context);
+                subscription.place.stay(&mut self.due);
             }
         }
         progress
