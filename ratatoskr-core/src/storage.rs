@@ -156,7 +156,8 @@ pub trait Partition: Send + Sync + fmt::Debug {
     fn bounds(&self) -> Bounds;
 
     /// Reads without waiting. `WouldBlock` where the records are not at hand (then
-    /// [`read`](Self::read) gets them). The rest as `read`.
+    /// [`read`](Self::read) gets them). The rest as `read`, but for one thing: where some are at hand,
+    /// it may leave out others that cost more.
     ///
     /// # Errors
     /// As [`read`](Self::read).

@@ -22,8 +22,12 @@ use super::{
     log::Log,
     names::failed,
     segment::{Extent, Segment},
-    window::{Part, Wish, mapped},
+    window::{Mapped, Part, Wish, mapped},
 };
+
+/// Once a read that may be served from a map has found so many bytes, it leaves what would have to
+/// be copied to the next one, which may find a map for it.
+const ENOUGH_BYTES: usize = 64 << 10;
 
 impl PartitionLog {
     /// Reads without waiting, as `Partition::try_read` does. May answer fewer batches than would fit,
@@ -125,6 +129,7 @@ impl Log {
                 room,
                 is_first,
                 may_map: request.access == Access::Forward,
+                may_copy: found.len() < ENOUGH_BYTES,
             };
             match self.part(&segment, end_offset, &wish, mode) {
                 Ok(Part::Found(bytes, next)) => {
@@ -233,14 +238,18 @@ impl Log {
                 return Err(range.into());
             }
         }
-        if wish.may_map
-            && mode == Mode::Hot
-            && let Some(part) =
-                mapped(segment, wish).map_err(|e| failed("read", &segment.log_path(), e))?
-        {
-            return Ok(part);
+        let mut room = wish.room;
+        if wish.may_map && mode == Mode::Hot {
+            match mapped(segment, wish).map_err(|e| failed("read", &segment.log_path(), e))? {
+                Mapped::Part(part) => return Ok(part),
+                Mapped::WithinSpan => room = 0,
+                Mapped::Nothing => {}
+            }
+            if !wish.may_copy {
+                return Ok(Part::Nothing);
+            }
         }
-        let Some(window) = segment.window(wish) else {
+        let Some(window) = segment.window(&Wish { room, ..*wish }) else {
             return Ok(Part::Nothing);
         };
         if window.start == window.end {
