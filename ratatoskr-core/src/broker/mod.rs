@@ -20,6 +20,8 @@ mod publisher;
 mod reader;
 mod retention;
 mod shutdown;
+#[allow(dead_code, unused_imports, reason = "groups and queues are kept in it")]
+mod state;
 mod stats;
 mod stream;
 mod subscribe;
