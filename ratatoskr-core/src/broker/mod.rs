@@ -20,7 +20,14 @@ mod publisher;
 mod reader;
 mod retention;
 mod shutdown;
-#[allow(dead_code, unused_imports, reason = "groups and queues are kept in it")]
+#[cfg_attr(
+    not(test),
+    expect(
+        dead_code,
+        unused_imports,
+        reason = "groups and queues will be kept in it"
+    )
+)]
 mod state;
 mod stats;
 mod stream;

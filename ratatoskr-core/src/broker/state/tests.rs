@@ -1,6 +1,6 @@
 //! A machine of counters: what lasts, what is given back, and what happens when the log says no.
 
-#[allow(
+#[expect(
     dead_code,
     unused_imports,
     reason = "the integration tests use the rest"
@@ -119,6 +119,7 @@ async fn nothing_is_made_for_somebody_who_only_looks() {
             .is_none()
     );
     assert!(bench.broker.list_topics().is_empty());
+    assert!(log.in_use().is_empty());
     shard(&log, &bench).await;
     assert!(
         log.existing_shard(&bench.broker, &group())
