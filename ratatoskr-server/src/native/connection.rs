@@ -39,6 +39,10 @@ const CLOSE_LINGER: Duration = Duration::from_secs(1);
 /// Bytes that are read on end before answers are looked for, though there be more to read.
 const READ_ON_END_MAX: usize = 1 << 20;
 
+/// Bytes that are written on end before other tasks of the thread have their turn: a reader that
+/// catches up always has more to write.
+const WRITTEN_ON_END_MAX: usize = 1 << 20;
+
 /// What one turn of the connection brought.
 enum Turn {
     /// Something moved.
@@ -81,6 +85,8 @@ struct Connection<S> {
     last_correlation: u64,
     /// Bytes read since anything else was done.
     read_on_end: usize,
+    /// Bytes written since others had their turn.
+    written_on_end: usize,
     deadlines: Deadlines,
     /// No further frame is taken: goodbye was said, or the peer sends no more.
     ending: bool,
@@ -100,6 +106,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             request_bytes: 0,
             last_correlation: 0,
             read_on_end: 0,
+            written_on_end: 0,
             deadlines: Deadlines::new(session.limits.idle_deadline),
             ending: false,
             session,
@@ -116,7 +123,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 return Ok(());
             }
             match poll_fn(|cx| self.poll_turn(drain.as_mut(), cx)).await? {
-                Turn::Progress => {}
+                Turn::Progress => {
+                    if self.written_on_end >= WRITTEN_ON_END_MAX {
+                        self.written_on_end = 0;
+                        tokio::task::yield_now().await;
+                    }
+                }
                 Turn::End => self.end(),
                 Turn::Late(what) => {
                     return Err(ErrorBody::new(ErrorCode::TimedOut, what).into());
@@ -266,9 +278,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         progress |= self.subscriptions.push(&self.session, &mut self.outbox, cx);
         if !self.outbox.is_empty() {
             match poll_write(&mut self.outbox, &mut self.stream, cx) {
-                Poll::Ready(Ok(_)) => progress = true,
+                Poll::Ready(Ok(sent)) => {
+                    self.written_on_end += sent;
+                    progress = true;
+                }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending => {}
+                Poll::Pending => self.written_on_end = 0,
             }
         }
         if progress {
