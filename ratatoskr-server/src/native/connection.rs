@@ -26,7 +26,7 @@ use tokio::{
 };
 
 use super::{
-    buffers::{poll_read, poll_write},
+    buffers::{WRITTEN_ON_END_MAX, poll_read, poll_write},
     handlers::{self, Acknowledgement, Completed, Handled, Reply, Run, Session},
     handshake::{Greeted, unsupported_version},
     subscription::Subscriptions,
@@ -38,10 +38,6 @@ const CLOSE_LINGER: Duration = Duration::from_secs(1);
 
 /// Bytes that are read on end before answers are looked for, though there be more to read.
 const READ_ON_END_MAX: usize = 1 << 20;
-
-/// Bytes that are written on end before other tasks of the thread have their turn: a reader that
-/// catches up always has more to write.
-const WRITTEN_ON_END_MAX: usize = 1 << 20;
 
 /// What one turn of the connection brought.
 enum Turn {

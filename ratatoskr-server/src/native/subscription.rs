@@ -23,11 +23,11 @@ use super::{
 };
 
 /// Bytes of one read of a subscription at most, so that one does not crowd out the others.
-const READ_BYTES_MAX: usize = 1 << 20;
+const READ_BYTES_MAX: usize = 512 << 10;
 
 /// While so many bytes wait to be sent, subscriptions read no more: what is read early only takes
 /// memory, and keeps those waiting that this thread serves besides.
-const OUTBOX_BYTES_MAX: usize = 1 << 20;
+const OUTBOX_BYTES_MAX: usize = 256 << 10;
 
 /// The subscriptions of a connection, each by the correlation of its subscribe request.
 #[derive(Debug, Default)]
