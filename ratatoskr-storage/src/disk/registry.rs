@@ -173,6 +173,10 @@ impl TopicState {
         Ok(())
     }
 
+    pub(super) fn partitions(&self) -> u32 {
+        self.current.read().partitions
+    }
+
     pub(super) fn config(&self) -> TopicConfig {
         self.current.read().config.clone()
     }

@@ -18,7 +18,7 @@ use std::{
 use ratatoskr_core::sync::Mutex;
 use tokio::sync::Semaphore;
 
-use super::{segment::Segment, tail::TailCache};
+use super::{helpers::Helpers, segment::Segment, tail::TailCache};
 
 /// Bounds of what all logs of a storage share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +31,8 @@ pub struct CacheLimits {
     pub tail_bytes_max: usize,
     /// Reads that wait for the disk at a time.
     pub cold_reads_max: usize,
+    /// Threads that read logs at a time where all of them are verified.
+    pub verifying_threads_max: usize,
 }
 
 impl Default for CacheLimits {
@@ -40,6 +42,8 @@ impl Default for CacheLimits {
             index_bytes_max: 64 << 20,
             tail_bytes_max: 64 << 20,
             cold_reads_max: 32,
+            verifying_threads_max: std::thread::available_parallelism()
+                .map_or(1, std::num::NonZero::get),
         }
     }
 }
@@ -50,6 +54,7 @@ pub struct SharedCaches {
     pub(super) segments: SegmentCache,
     pub(super) tails: TailCache,
     pub(super) cold_reads: Arc<Semaphore>,
+    pub(crate) helpers: Helpers,
     /// Directories of logs whose last sync has failed (see `rebuild.rs`).
     pub(super) in_doubt: Mutex<HashSet<Arc<Path>>>,
 }
@@ -67,6 +72,8 @@ impl SharedCaches {
             },
             tails: TailCache::new(limits.tail_bytes_max),
             cold_reads: Arc::new(Semaphore::new(limits.cold_reads_max.max(1))),
+            // One more thread is there already: whoever opens the logs.
+            helpers: Helpers::new(limits.verifying_threads_max.saturating_sub(1)),
             in_doubt: Mutex::default(),
         })
     }
