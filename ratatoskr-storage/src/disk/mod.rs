@@ -146,6 +146,12 @@ impl MmapStorage {
         );
         wal.adopt(recovered.point.file)?;
         logs.layout.empty_trash()?;
+        let wanted = Arc::downgrade(&registry);
+        logs.caches.on_sync_wanted(move || {
+            if let Some(registry) = wanted.upgrade() {
+                registry.signal.want();
+            }
+        });
         logs.verify = options.verify;
         let shared = Arc::new(Shared {
             logs,

@@ -416,7 +416,7 @@ struct Wanted {
 }
 
 impl CheckpointSignal {
-    fn want(&self) {
+    pub(super) fn want(&self) {
         self.wanted.lock().checkpoint = true;
         self.told.notify_all();
     }
