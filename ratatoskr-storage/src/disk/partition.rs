@@ -31,7 +31,7 @@ use super::{
 use crate::{
     mmap::{LogCheckpoint, LogConfig, LogId, PartitionLog, Recovered},
     planted::{self, Bug},
-    wal::{Command, Frame, FrameKind, ScanRange, scan},
+    wal::{Command, Frame, FrameKind, ScanRange, WalPartition, scan},
 };
 
 #[derive(Debug)]
@@ -172,19 +172,6 @@ impl MmapPartition {
         }
     }
 
-    /// Where the next batch must begin, while batches are taken.
-    pub(super) fn log_end(&self) -> StorageResult<Offset> {
-        drop(self.enter()?);
-        Ok(self.log.bounds().log_end)
-    }
-
-    /// Promises room for the next `bytes` bytes of batches.
-    pub(super) fn reserve(&self, bytes: u64) -> StorageResult<()> {
-        let writing = self.enter()?;
-        self.prepare_directory()?;
-        writing.done(self.log.reserve(bytes))
-    }
-
     /// The log's directory is made when the first batch comes.
     fn prepare_directory(&self) -> StorageResult<()> {
         if self.is_new.swap(false, Ordering::AcqRel) {
@@ -195,14 +182,6 @@ impl MmapPartition {
             return made;
         }
         Ok(())
-    }
-
-    /// The write-ahead log has the records from `from` to `end`.
-    pub(super) fn durable(&self, from: Offset, end: Offset) {
-        let known = self.durable_end(self.log.bounds().durable_end);
-        if from <= known {
-            self.wal_end.fetch_max(end.get(), Ordering::AcqRel);
-        }
     }
 
     fn durable_end(&self, in_log: Offset) -> Offset {
@@ -265,6 +244,27 @@ impl MmapPartition {
     /// Whether the pending file can go, now that the log is synced; says so once.
     pub(super) fn take_pending(&self) -> bool {
         self.has_pending.swap(false, Ordering::AcqRel)
+    }
+}
+
+impl WalPartition for MmapPartition {
+    fn log_end(&self) -> StorageResult<Offset> {
+        // Whether batches are taken, `reserve` says.
+        Ok(self.log.bounds().log_end)
+    }
+
+    fn reserve(&self, bytes: u64) -> StorageResult<()> {
+        let writing = self.enter()?;
+        self.prepare_directory()?;
+        writing.done(self.log.reserve(bytes))
+    }
+
+    fn durable(&self, from: Offset, end: Offset) {
+        let wal_end = Offset::new(self.wal_end.load(Ordering::Acquire));
+        // Most often a group begins where the one before it ended.
+        if from <= wal_end || from <= self.log.bounds().durable_end {
+            self.wal_end.fetch_max(end.get(), Ordering::AcqRel);
+        }
     }
 }
 

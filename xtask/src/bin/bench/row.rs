@@ -366,7 +366,7 @@ mod tests {
         let rows = Row::select(&[]).unwrap();
         let headline = |row: &&Row| row.series.iter().any(|series| series.headline);
         let ids: Vec<_> = rows.iter().filter(headline).map(|row| &row.id).collect();
-        assert_eq!(ids, ["T1", "T2", "D1"]);
+        assert_eq!(ids, ["T1", "T2", "D1", "D2"]);
     }
 
     #[test]
