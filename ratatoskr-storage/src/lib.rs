@@ -65,6 +65,8 @@ pub use disk::{MmapOptions, MmapStorage, RecoveryReport, TornTail};
 #[cfg(feature = "memory")]
 pub use memory::MemoryStorage;
 #[cfg(feature = "mmap")]
+pub use mmap::Verify;
+#[cfg(feature = "mmap")]
 pub use wal::{InvalidWalOptions, WalOptions};
 
 /// The README's program is compiled and run with the doctests.

@@ -1,7 +1,11 @@
 //! What is refused when a data directory is opened, what closing leaves, and a directory of format
 //! version 1 that every later version must read.
 
-use std::{fs, path::Path, sync::Arc};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use ratatoskr_core::{
     commit::{CommitError, CommitSink, Submission},
@@ -12,7 +16,7 @@ use ratatoskr_core::{
     storage::{Partition, Storage, StorageError, StorageResult, TopicDescriptor},
     time::Timestamp,
 };
-use ratatoskr_storage::{MmapOptions, MmapStorage, WalOptions};
+use ratatoskr_storage::{MmapOptions, MmapStorage, Verify, WalOptions};
 
 const FIRST: PartitionIndex = PartitionIndex::new(0);
 
@@ -166,6 +170,58 @@ async fn without_closing_the_write_ahead_log_is_replayed() {
     let storage = open(directory.path()).await.unwrap();
     assert_eq!(storage.recovery().frames, 4);
     expect(&storage, [0, 3, 6]).await;
+}
+
+/// The log files of all partitions.
+fn logs(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).unwrap();
+    let entries = entries.flat_map(|entry| {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            logs(&path)
+        } else {
+            vec![path]
+        }
+    });
+    entries
+        .filter(|path| path.extension().is_some_and(|found| found == "log"))
+        .filter(|path| path.ancestors().any(|above| above.ends_with("topics")))
+        .collect()
+}
+
+#[tokio::test]
+async fn a_checkpoint_need_not_be_believed() {
+    let directory = tempfile::tempdir().unwrap();
+    let storage = open(directory.path()).await.unwrap();
+    commit(&storage, [0, 3, 6]).await;
+    storage.close().await.unwrap();
+    drop(storage);
+    let verifying = |verify| MmapOptions {
+        verify,
+        ..options()
+    };
+    let [log] = logs(directory.path()).try_into().unwrap();
+    let good = fs::read(&log).unwrap();
+    for damaged in [false, true] {
+        let mut bytes = good.clone();
+        bytes[100] ^= u8::from(damaged);
+        fs::write(&log, bytes).unwrap();
+        for verify in [Verify::Tail, Verify::All] {
+            let storage = MmapStorage::open(directory.path(), verifying(verify)).await;
+            let storage = storage.unwrap();
+            let found = storage.recovery();
+            let all = verify == Verify::All;
+            assert_eq!(found.verified_bytes > 0, all);
+            assert_eq!(found.corrupt, u64::from(all && damaged));
+            assert_eq!(found.failed.len(), 0);
+        }
+    }
+    fs::write(&log, good).unwrap();
+    let storage = MmapStorage::open(directory.path(), verifying(Verify::All)).await;
+    let storage = storage.unwrap();
+    expect(&storage, [0, 3, 6]).await;
+    commit(&storage, [9]).await;
+    expect(&storage, [0, 3, 6, 9]).await;
 }
 
 fn copy(from: &Path, to: &Path) {

@@ -29,6 +29,10 @@ Keep data here [default: $XDG_DATA_HOME/ratatoskr, else where the system keeps u
     /// Keep everything in memory and nothing on disk
     #[arg(long)]
     memory: bool,
+    /// Read this much of the logs at the start: tail (beyond the last checkpoint), or all of them
+    /// [default: tail]
+    #[arg(long, value_name = "WHAT")]
+    storage_verify: Option<String>,
     /// Listen here for the native protocol; port 0 takes a free one [default: 127.0.0.1:7660]
     #[arg(long, value_name = "ADDRESS:PORT")]
     native_listen: Option<String>,
@@ -80,6 +84,9 @@ impl Options {
         }
         if self.memory {
             flag("memory", "true".into(), "--memory");
+        }
+        if let Some(what) = &self.storage_verify {
+            flag("storage.verify", what.clone(), "--storage-verify");
         }
         if let Some(address) = &self.native_listen {
             flag("native.listen", address.clone(), "--native-listen");

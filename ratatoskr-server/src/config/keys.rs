@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use ratatoskr_core::config::{parse_bytes, parse_duration};
 
-use super::{LogFormat, Settings};
+use super::{LogFormat, Settings, Verify};
 
 /// A setting.
 pub(crate) struct Key {
@@ -49,6 +49,20 @@ pub(crate) const KEYS: &[Key] = &[
         default: "false",
         expected: "true or false",
         set: |to, text| put(&mut to.memory, text.parse().ok()),
+    },
+    Key {
+        name: "storage.verify",
+        about: "what of the logs is read at the start: what lies beyond the last checkpoint, or all",
+        default: "tail",
+        expected: "tail or all",
+        set: |to, text| {
+            let verify = match text {
+                "tail" => Verify::Tail,
+                "all" => Verify::All,
+                _ => return None,
+            };
+            put(&mut to.storage_verify, Some(verify))
+        },
     },
     Key {
         name: "insecure",

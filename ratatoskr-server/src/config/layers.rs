@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use super::{ConfigError, KEYS, Loaded, LogFormat, Origin, Settings};
+use super::{ConfigError, KEYS, Loaded, LogFormat, Origin, Settings, Verify};
 
 /// What every variable that sets something begins with.
 pub(super) const PREFIX: &str = "RATATOSKR_";
@@ -155,6 +155,7 @@ fn unset() -> Settings {
     Settings {
         data_dir: PathBuf::new(),
         memory: false,
+        storage_verify: Verify::Tail,
         insecure: false,
         native_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
         connections_max: 0,
@@ -302,6 +303,7 @@ mod tests {
             ("RATATOSKR_LIMITS__IN_FLIGHT_BYTES_MAX", "1048575"),
             ("RATATOSKR_LOG__FORMAT", "xml"),
             ("RATATOSKR_DATA_DIR", ""),
+            ("RATATOSKR_STORAGE__VERIFY", "some"),
         ] {
             let error = refusal(&Sources {
                 environment: environment(&[(variable, value)]),

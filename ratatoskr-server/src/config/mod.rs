@@ -14,6 +14,7 @@ use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 pub(crate) use keys::KEYS;
 pub(crate) use layers::{Sources, load};
+pub(crate) use ratatoskr_storage::Verify;
 
 /// The settings of a node, all of them set.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +23,8 @@ pub(crate) struct Settings {
     pub(crate) data_dir: PathBuf,
     /// Keep everything in memory and nothing on disk.
     pub(crate) memory: bool,
+    /// What of the logs is read when the data directory is opened.
+    pub(crate) storage_verify: Verify,
     /// Listen off loopback although nobody has to log in.
     pub(crate) insecure: bool,
     /// Where the native protocol listens.

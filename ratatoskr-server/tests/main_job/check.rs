@@ -27,7 +27,7 @@ struct Sent<'a> {
 
 /// Sends every file with every compression, reads all of it back and compares.
 pub(crate) async fn check(mut door: impl Door) {
-    let corpora = corpus::all();
+    let corpora = corpora();
     for sent in send_all(&mut door, &corpora).await {
         sent.read_and_compare(&mut door).await;
     }
@@ -35,7 +35,7 @@ pub(crate) async fn check(mut door: impl Door) {
 
 /// The same with a restart of the broker in between.
 pub(crate) async fn check_restarted(mut door: impl Door + Restart, end: End) {
-    let corpora = corpus::all();
+    let corpora = corpora();
     let all = send_all(&mut door, &corpora).await;
     let mut door = door.restart(end).await;
     for sent in all {
@@ -43,10 +43,23 @@ pub(crate) async fn check_restarted(mut door: impl Door + Restart, end: End) {
     }
 }
 
-async fn send_all<'a>(door: &mut impl Door, corpora: &'a [Corpus]) -> Vec<Sent<'a>> {
+/// Every file, and records as large as any should be, with what they are compressed with.
+fn corpora() -> Vec<(Corpus, &'static [Compression])> {
+    let files = corpus::all().into_iter();
+    let mut corpora: Vec<_> = files
+        .map(|corpus| (corpus, Compression::ALL.as_slice()))
+        .collect();
+    corpora.push((corpus::large(), &[Compression::None, Compression::Zstd]));
+    corpora
+}
+
+async fn send_all<'a>(
+    door: &mut impl Door,
+    corpora: &'a [(Corpus, &'static [Compression])],
+) -> Vec<Sent<'a>> {
     let mut all = Vec::new();
-    for corpus in corpora {
-        for compression in Compression::ALL {
+    for (corpus, compressions) in corpora {
+        for &compression in *compressions {
             let name = format!("{}-{compression}", corpus.name);
             let topic = TopicName::parse(&name).expect("a legal name");
             let places = door.send(&topic, compression, &corpus.records).await;

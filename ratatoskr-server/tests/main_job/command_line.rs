@@ -107,11 +107,9 @@ impl Door for CommandLine {
     ) -> Option<Vec<Place>> {
         let topic = topic.as_str();
         let partitions = PARTITIONS.to_string();
-        let small = "segment_bytes=32KiB";
-        self.run(
-            &["topic", "create", topic, "--partitions", &partitions, small],
-            b"",
-        );
+        let settings = ["segment_bytes=32KiB", "batch_bytes_max=4MiB"];
+        let words = ["topic", "create", topic, "--partitions", &partitions];
+        self.run(&[&words[..], &settings].concat(), b"");
         let keyed = records.iter().all(|record| record.key.is_some());
         let mut lines = Vec::new();
         for Record { key, value, .. } in records {

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use ratatoskr_core::record::Record;
+use ratatoskr_core::{offset::PartitionIndex, record::Record, routing::partition_for_key};
+
+use crate::door::PARTITIONS;
 
 /// One file, a record a line.
 pub(crate) struct Corpus {
@@ -16,6 +18,8 @@ pub(crate) struct Corpus {
 
 /// Lines of every file.
 pub(crate) const LINES: usize = 2_000;
+/// Bytes of the value of a large record.
+const LARGE_BYTES: usize = 1 << 20;
 
 /// The four files. Lines of HDFS have the block they are about as their key, the others none.
 pub(crate) fn all() -> Vec<Corpus> {
@@ -47,6 +51,30 @@ fn read(name: &'static str) -> Corpus {
     Corpus {
         name,
         bytes,
+        records,
+    }
+}
+
+/// Records whose values have 1 MiB each: letters, of which none repeats what another has.
+pub(crate) fn large() -> Corpus {
+    let mut letters = fastrand::Rng::with_seed(1);
+    let mut record = |partition| {
+        let value: Vec<u8> = (0..LARGE_BYTES)
+            .map(|_| letters.lowercase() as u8)
+            .collect();
+        // A key for each partition, so that all are used.
+        let key = (0..).map(|number| format!("key-{number}"));
+        let mut key = key.filter(|key| partition_for_key(key.as_bytes(), PARTITIONS) == partition);
+        Record::new(value).with_key(key.next().expect("there are many"))
+    };
+    let records: Vec<Record> = (0..PARTITIONS)
+        .map(PartitionIndex::new)
+        .map(&mut record)
+        .collect();
+    let values = records.iter().filter_map(|record| record.value.clone());
+    Corpus {
+        name: "large",
+        bytes: values.collect::<Vec<_>>().join(&b'\n'),
         records,
     }
 }

@@ -14,6 +14,8 @@ use crate::backend::End;
 pub(crate) const PARTITIONS: u32 = 3;
 /// Segments are this small, so that a file fills several.
 const SEGMENT_BYTES: u64 = 32 << 10;
+/// Batches may be this large, so that one holds all large records.
+const BATCH_BYTES_MAX: u32 = 4 << 20;
 
 /// A topic of the main job. What is published in process is compressed as it says.
 pub(crate) fn new_topic(compression: Compression) -> NewTopic {
@@ -22,6 +24,7 @@ pub(crate) fn new_topic(compression: Compression) -> NewTopic {
         config: TopicConfigChange {
             compression: Some(compression),
             segment_bytes: Some(SEGMENT_BYTES),
+            batch_bytes_max: Some(BATCH_BYTES_MAX),
             ..TopicConfigChange::default()
         },
     }

@@ -146,18 +146,23 @@ fn a_broker_in_process_gives_back_what_it_took() {
 
 #[test]
 fn a_broker_that_was_killed_has_what_it_acknowledged() {
-    let done = run("bench restart --bytes 2MB --partitions 3 --output json");
-    if done.stderr.contains("SKIPPED") {
-        skipped("a restart with an empty page cache, which this user may not empty");
-    }
-    let report = json(&done.text());
-    assert_eq!(report["verified"], true);
-    assert!(report["bytes"].as_u64() >= Some(2_000_000), "{report}");
-    for figure in [
-        "first_acknowledgement_ms",
-        "resident_bytes",
-        "open_descriptors",
-    ] {
-        assert!(report["figures"][figure].is_f64(), "{figure}: {report}");
+    for scan in ["", "--full-scan"] {
+        let words = format!("bench restart --bytes 2MB --partitions 3 --output json {scan}");
+        let done = run(words.trim());
+        if done.stderr.contains("SKIPPED") {
+            skipped("a restart with an empty page cache, which this user may not empty");
+        }
+        let report = json(&done.text());
+        assert_eq!(report["verified"], true);
+        assert!(report["bytes"].as_u64() >= Some(2_000_000), "{report}");
+        for figure in [
+            "first_acknowledgement_ms",
+            "resident_bytes",
+            "open_descriptors",
+        ] {
+            assert!(report["figures"][figure].is_f64(), "{figure}: {report}");
+        }
+        let rate = &report["figures"]["verified_bytes_per_second"];
+        assert_eq!(rate.is_f64(), !scan.is_empty(), "{report}");
     }
 }

@@ -61,6 +61,7 @@ fn write(shared: &Shared) -> StorageResult<()> {
     let mut covered = shared.covered.lock();
     let point = shared.wal.point();
     let synced = sync_partitions(shared);
+    shared.logs.caches.synced();
     if point == *covered && synced.changed.is_empty() && !shared.wal.is_stalled() {
         return Ok(());
     }

@@ -269,6 +269,14 @@ impl Layout {
         entries.map_err(|error| StorageError::io(format_args!("list {}", path.display()), error))
     }
 
+    /// As `list`, of a directory that may be missing.
+    pub(super) fn list_if_there(&self, path: &Path) -> StorageResult<Vec<DirEntry>> {
+        match self.fs.list_dir(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            _ => self.list(path),
+        }
+    }
+
     pub(super) fn create_dir(&self, path: &Path) -> StorageResult<()> {
         let created = self.fs.create_dir(path);
         created.map_err(|error| StorageError::io(format_args!("create {}", path.display()), error))

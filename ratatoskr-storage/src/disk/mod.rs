@@ -8,7 +8,8 @@
 //! ```
 //! - `layout.rs`: what is in the directory; `catalog.rs`: which topics there are; `checkpoint.rs`,
 //!   `pending.rs`: the files of these names;
-//! - `recovery.rs`, `replay.rs`: from what a crash left to logs that can be used;
+//! - `recovery.rs`, `replay.rs`: from what a crash left to logs that can be used; `verify.rs`: all of
+//!   it, read;
 //! - `registry.rs`, `topic.rs`, `partition.rs`: what is open; `checkpointer.rs`: what moves on.
 //!
 //! Invariants:
@@ -30,6 +31,7 @@ mod replay;
 #[cfg(test)]
 mod tests;
 mod topic;
+mod verify;
 
 use std::{fmt, path::Path, sync::Arc, thread::JoinHandle, time::Duration};
 
@@ -58,7 +60,7 @@ use self::{
 use crate::{
     SystemClock,
     io::{FileSystem, LockGuard, OsFileSystem},
-    mmap::SharedCaches,
+    mmap::{SharedCaches, Verify},
     wal::{Command, Wal, WalPoint},
 };
 
@@ -125,10 +127,12 @@ impl MmapStorage {
             Some(directory) => directory,
             None => give_birth(&layout)?,
         };
-        let logs = Logs {
+        let mut logs = Logs {
             layout,
             caches: SharedCaches::new(options.caches),
             seed: directory.seed(),
+            // What is replayed is verified later, with the rest.
+            verify: Verify::Tail,
         };
         let recovered = recovery::recover(&logs)?;
         let registry = Arc::new(Registry::new(recovered.catalog, &recovered.checkpoints)?);
@@ -142,16 +146,28 @@ impl MmapStorage {
         );
         wal.adopt(recovered.point.file)?;
         logs.layout.empty_trash()?;
+        let wanted = Arc::downgrade(&registry);
+        logs.caches.on_sync_wanted(move || {
+            if let Some(registry) = wanted.upgrade() {
+                registry.signal.want();
+            }
+        });
+        logs.verify = options.verify;
+        let shared = Arc::new(Shared {
+            logs,
+            registry,
+            wal,
+            changing: Arc::default(),
+            covered: Mutex::new(recovered.point),
+            checkpoint_interval: options.checkpoint_interval,
+        });
+        let mut report = recovered.report;
+        if options.verify == Verify::All {
+            verify::verify(&shared, &mut report)?;
+        }
         let storage = Self {
-            shared: Arc::new(Shared {
-                logs,
-                registry,
-                wal,
-                changing: Arc::default(),
-                covered: Mutex::new(recovered.point),
-                checkpoint_interval: options.checkpoint_interval,
-            }),
-            report: recovered.report,
+            shared,
+            report,
             threads: Mutex::default(),
             lock: Mutex::new(Some(lock)),
         };

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use crate::{mmap::CacheLimits, wal::WalOptions};
+use crate::{
+    mmap::{CacheLimits, Verify},
+    wal::WalOptions,
+};
 
 /// Options of a [`MmapStorage`](super::MmapStorage). Topics carry their own configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +21,10 @@ pub struct MmapOptions {
     /// simulations, [`MmapStorage::drive`](super::MmapStorage::drive) and
     /// [`MmapStorage::checkpoint`](super::MmapStorage::checkpoint) do it when called. Default true.
     pub threads: bool,
+    /// What is read and verified when the directory is opened. With [`Verify::All`] that is every log
+    /// from end to end, as fast as the disk allows; whoever opens waits for it. Default
+    /// [`Verify::Tail`].
+    pub verify: Verify,
 }
 
 impl Default for MmapOptions {
@@ -27,6 +34,7 @@ impl Default for MmapOptions {
             caches: CacheLimits::default(),
             checkpoint_interval: Duration::from_secs(10),
             threads: true,
+            verify: Verify::Tail,
         }
     }
 }

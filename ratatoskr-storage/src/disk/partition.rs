@@ -29,9 +29,9 @@ use super::{
     replay::{OpenLog, Replay},
 };
 use crate::{
-    mmap::{LogCheckpoint, LogConfig, LogId, PartitionLog},
+    mmap::{LogCheckpoint, LogConfig, LogId, PartitionLog, Recovered},
     planted::{self, Bug},
-    wal::{Command, Frame, FrameKind, ScanRange, scan},
+    wal::{Command, Frame, FrameKind, ScanRange, WalPartition, scan},
 };
 
 #[derive(Debug)]
@@ -59,19 +59,30 @@ impl MmapPartition {
         topic: &Arc<TopicState>,
         index: PartitionIndex,
     ) -> StorageResult<Arc<Self>> {
+        let opened = Self::open_with_report(shared, topic, index);
+        opened.map(|(handle, _)| handle)
+    }
+
+    /// As [`open`](Self::open), with what opening its log found where this call did so.
+    ///
+    /// # Errors
+    /// As `open`.
+    pub(super) fn open_with_report(
+        shared: &Arc<Shared>,
+        topic: &Arc<TopicState>,
+        index: PartitionIndex,
+    ) -> StorageResult<(Arc<Self>, Option<Recovered>)> {
         let slot = topic.slot(index)?;
         if let Some(handle) = slot.state().handle {
-            return Ok(handle);
+            return Ok((handle, None));
         }
         let _one_at_a_time = slot.opening.lock();
         let state = slot.state();
         if let Some(handle) = state.handle {
-            return Ok(handle);
+            return Ok((handle, None));
         }
         if !state.stale {
-            let handle = Self::read(shared, topic, &slot, &[])?;
-            topic.install(&slot, &handle)?;
-            return Ok(handle);
+            return Self::install(shared, topic, &slot, &[]);
         }
         // No checkpoint may move on, and no file be recycled, between looking for the frames that the
         // log lacks and having them in it.
@@ -88,9 +99,18 @@ impl MmapPartition {
             }
             Ok(())
         })?;
-        let handle = Self::read(shared, topic, &slot, &frames)?;
-        topic.install(&slot, &handle)?;
-        Ok(handle)
+        Self::install(shared, topic, &slot, &frames)
+    }
+
+    fn install(
+        shared: &Arc<Shared>,
+        topic: &Arc<TopicState>,
+        slot: &Arc<Slot>,
+        frames: &[Frame],
+    ) -> StorageResult<(Arc<Self>, Option<Recovered>)> {
+        let (handle, recovered) = Self::read(shared, topic, slot, frames)?;
+        topic.install(slot, &handle)?;
+        Ok((handle, Some(recovered)))
     }
 
     fn read(
@@ -98,7 +118,7 @@ impl MmapPartition {
         topic: &Arc<TopicState>,
         slot: &Arc<Slot>,
         frames: &[Frame],
-    ) -> StorageResult<Arc<Self>> {
+    ) -> StorageResult<(Arc<Self>, Recovered)> {
         let id = LogId {
             topic: topic.id,
             partition: slot.index,
@@ -116,13 +136,18 @@ impl MmapPartition {
         for frame in frames {
             replay.apply(&shared.logs, &topic.config(), frame)?;
         }
-        let OpenLog { log, has_pending } = replay.finish(&shared.logs, &topic.config())?;
+        let open = replay.finish(&shared.logs, &topic.config())?;
+        let OpenLog {
+            log,
+            has_pending,
+            recovered,
+        } = open;
         let bounds = log.bounds();
         if bounds.durable_end < bounds.log_end {
             // Found beyond the checkpoint: what is read from now on must not be gone after a crash.
             log.sync()?;
         }
-        Ok(Arc::new(Self {
+        let handle = Self {
             shared: shared.clone(),
             topic: topic.clone(),
             slot: slot.clone(),
@@ -131,7 +156,8 @@ impl MmapPartition {
             wal_end: AtomicU64::new(0),
             is_new: AtomicBool::new(true),
             has_pending: AtomicBool::new(has_pending),
-        }))
+        };
+        Ok((Arc::new(handle), recovered))
     }
 
     /// Takes the right to write.
@@ -146,19 +172,6 @@ impl MmapPartition {
         }
     }
 
-    /// Where the next batch must begin, while batches are taken.
-    pub(super) fn log_end(&self) -> StorageResult<Offset> {
-        drop(self.enter()?);
-        Ok(self.log.bounds().log_end)
-    }
-
-    /// Promises room for the next `bytes` bytes of batches.
-    pub(super) fn reserve(&self, bytes: u64) -> StorageResult<()> {
-        let writing = self.enter()?;
-        self.prepare_directory()?;
-        writing.done(self.log.reserve(bytes))
-    }
-
     /// The log's directory is made when the first batch comes.
     fn prepare_directory(&self) -> StorageResult<()> {
         if self.is_new.swap(false, Ordering::AcqRel) {
@@ -169,14 +182,6 @@ impl MmapPartition {
             return made;
         }
         Ok(())
-    }
-
-    /// The write-ahead log has the records from `from` to `end`.
-    pub(super) fn durable(&self, from: Offset, end: Offset) {
-        let known = self.durable_end(self.log.bounds().durable_end);
-        if from <= known {
-            self.wal_end.fetch_max(end.get(), Ordering::AcqRel);
-        }
     }
 
     fn durable_end(&self, in_log: Offset) -> Offset {
@@ -239,6 +244,27 @@ impl MmapPartition {
     /// Whether the pending file can go, now that the log is synced; says so once.
     pub(super) fn take_pending(&self) -> bool {
         self.has_pending.swap(false, Ordering::AcqRel)
+    }
+}
+
+impl WalPartition for MmapPartition {
+    fn log_end(&self) -> StorageResult<Offset> {
+        // Whether batches are taken, `reserve` says.
+        Ok(self.log.bounds().log_end)
+    }
+
+    fn reserve(&self, bytes: u64) -> StorageResult<()> {
+        let writing = self.enter()?;
+        self.prepare_directory()?;
+        writing.done(self.log.reserve(bytes))
+    }
+
+    fn durable(&self, from: Offset, end: Offset) {
+        let wal_end = Offset::new(self.wal_end.load(Ordering::Acquire));
+        // Most often a group begins where the one before it ended.
+        if from <= wal_end || from <= self.log.bounds().durable_end {
+            self.wal_end.fetch_max(end.get(), Ordering::AcqRel);
+        }
     }
 }
 

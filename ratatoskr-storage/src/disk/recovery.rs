@@ -56,6 +56,10 @@ pub struct RecoveryReport {
     pub failed: Vec<(TopicId, PartitionIndex, StorageError)>,
     /// Directories that no catalog knows, moved to `orphaned/`.
     pub orphaned: Vec<String>,
+    /// Bytes of the partitions' logs that were read because all of them were to be verified.
+    pub verified_bytes: u64,
+    /// Ranges of records found corrupt by that. Reading them is an error, all others can be read.
+    pub corrupt: u64,
 }
 
 /// A data directory put in order.

@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     mmap::{LogCheckpoint, LogId},
-    wal::Partitions,
+    wal::{Partitions, WalPartition},
 };
 
 #[derive(Debug, Default)]
@@ -171,6 +171,10 @@ impl TopicState {
             *unsynced = false;
         }
         Ok(())
+    }
+
+    pub(super) fn partitions(&self) -> u32 {
+        self.current.read().partitions
     }
 
     pub(super) fn config(&self) -> TopicConfig {
@@ -340,10 +344,6 @@ impl Registry {
         }
     }
 
-    fn open_handle(&self, topic: TopicId, index: PartitionIndex) -> Option<Arc<MmapPartition>> {
-        self.topic(topic).ok()?.open_handle(index)
-    }
-
     fn usable_handle(
         &self,
         topic: TopicId,
@@ -359,18 +359,12 @@ impl Registry {
 }
 
 impl Partitions for Registry {
-    fn log_end(&self, topic: TopicId, partition: PartitionIndex) -> StorageResult<Offset> {
-        self.usable_handle(topic, partition)?.log_end()
-    }
-
-    fn reserve(&self, topic: TopicId, partition: PartitionIndex, bytes: u64) -> StorageResult<()> {
-        self.usable_handle(topic, partition)?.reserve(bytes)
-    }
-
-    fn durable(&self, topic: TopicId, partition: PartitionIndex, from: Offset, end: Offset) {
-        if let Some(handle) = self.open_handle(topic, partition) {
-            handle.durable(from, end);
-        }
+    fn partition(
+        &self,
+        topic: TopicId,
+        partition: PartitionIndex,
+    ) -> StorageResult<Arc<dyn WalPartition>> {
+        Ok(self.usable_handle(topic, partition)?)
     }
 
     fn apply_failed(
@@ -412,7 +406,7 @@ struct Wanted {
 }
 
 impl CheckpointSignal {
-    fn want(&self) {
+    pub(super) fn want(&self) {
         self.wanted.lock().checkpoint = true;
         self.told.notify_all();
     }

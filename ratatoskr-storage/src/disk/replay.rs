@@ -18,7 +18,7 @@ use ratatoskr_core::{
 
 use super::{layout::Layout, pending};
 use crate::{
-    mmap::{LogCheckpoint, LogConfig, LogId, PartitionLog, SharedCaches},
+    mmap::{LogCheckpoint, LogConfig, LogId, PartitionLog, Recovered, SharedCaches, Verify},
     wal::{Frame, FrameKind},
 };
 
@@ -29,6 +29,8 @@ pub(super) struct Logs {
     pub(super) caches: Arc<SharedCaches>,
     /// What the checksums of the write-ahead log start from.
     pub(super) seed: u32,
+    /// How much of a log is read when it is opened.
+    pub(super) verify: Verify,
 }
 
 /// A log that has been opened.
@@ -37,6 +39,8 @@ pub(super) struct OpenLog {
     pub(super) log: PartitionLog,
     /// Whether its pending file is there still, to be removed when the log is synced.
     pub(super) has_pending: bool,
+    /// What opening it found.
+    pub(super) recovered: Recovered,
 }
 
 /// One partition on its way to being open.
@@ -137,13 +141,14 @@ impl Replay {
             let first = waiting
                 .first()
                 .map_or(first, |batch| batch.header().base_offset);
-            let log = self.open_log(logs, config, first.min(self.log_start))?;
+            let (log, recovered) = self.open_log(logs, config, first.min(self.log_start))?;
             for batch in waiting {
                 replay_batch(&log, batch)?;
             }
             self.open = Some(OpenLog {
                 log,
                 has_pending: !frames.is_empty(),
+                recovered,
             });
         }
         self.open.as_mut().ok_or(StorageError::Closed)
@@ -154,7 +159,7 @@ impl Replay {
         logs: &Logs,
         config: &TopicConfig,
         log_start: Offset,
-    ) -> StorageResult<PartitionLog> {
+    ) -> StorageResult<(PartitionLog, Recovered)> {
         let directory = logs.layout.partition(self.id);
         // A log that no checkpoint names was empty as of that checkpoint: whatever it holds by now is
         // unproven, and begins at offset 0.
@@ -170,12 +175,13 @@ impl Replay {
             LogConfig::from(config),
             Some(checkpoint),
             logs.caches.clone(),
+            logs.verify,
         )?;
         for lost in &recovered.quarantined {
             tracing::error!(directory = %directory.display(), from = %lost.from,
                 until = %lost.until, detail = %lost.detail, "records are corrupt");
         }
-        Ok(log)
+        Ok((log, recovered))
     }
 }
 

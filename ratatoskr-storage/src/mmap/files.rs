@@ -4,21 +4,23 @@
 //! used since the hand came by stays. On the way of an append or a read this costs one relaxed store;
 //! the ring's lock is taken only when something is opened. Invariant: **a file with bytes that are not
 //! synced is never closed**, since the error of their writing could get lost. So the limits are soft
-//! by as much as is dirty.
+//! by as much as is dirty: where nothing else is left to close, a checkpoint is asked for, and nobody
+//! looks again before it is over.
 
 use std::{
     collections::{HashSet, VecDeque},
+    fmt,
     path::Path,
     sync::{
-        Arc, Weak,
-        atomic::{AtomicUsize, Ordering},
+        Arc, OnceLock, Weak,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
 use ratatoskr_core::sync::Mutex;
 use tokio::sync::Semaphore;
 
-use super::{segment::Segment, tail::TailCache};
+use super::{helpers::Helpers, segment::Segment, tail::TailCache};
 
 /// Bounds of what all logs of a storage share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +33,8 @@ pub struct CacheLimits {
     pub tail_bytes_max: usize,
     /// Reads that wait for the disk at a time.
     pub cold_reads_max: usize,
+    /// Threads that read logs at a time where all of them are verified.
+    pub verifying_threads_max: usize,
 }
 
 impl Default for CacheLimits {
@@ -40,6 +44,8 @@ impl Default for CacheLimits {
             index_bytes_max: 64 << 20,
             tail_bytes_max: 64 << 20,
             cold_reads_max: 32,
+            verifying_threads_max: std::thread::available_parallelism()
+                .map_or(1, std::num::NonZero::get),
         }
     }
 }
@@ -50,6 +56,7 @@ pub struct SharedCaches {
     pub(super) segments: SegmentCache,
     pub(super) tails: TailCache,
     pub(super) cold_reads: Arc<Semaphore>,
+    pub(crate) helpers: Helpers,
     /// Directories of logs whose last sync has failed (see `rebuild.rs`).
     pub(super) in_doubt: Mutex<HashSet<Arc<Path>>>,
 }
@@ -64,11 +71,28 @@ impl SharedCaches {
                 index_bytes: Gauge::default(),
                 index_bytes_max: limits.index_bytes_max,
                 ring: Mutex::default(),
+                waits: AtomicBool::new(false),
+                sync_wanted: SyncWanted::default(),
             },
             tails: TailCache::new(limits.tail_bytes_max),
             cold_reads: Arc::new(Semaphore::new(limits.cold_reads_max.max(1))),
+            // One more thread is there already: whoever opens the logs.
+            helpers: Helpers::new(limits.verifying_threads_max.saturating_sub(1)),
             in_doubt: Mutex::default(),
         })
+    }
+
+    /// Has `wanted` called when files can only be closed after they are synced;
+    /// [`synced`](Self::synced) is to be called after that, or after the attempt.
+    pub fn on_sync_wanted(&self, wanted: impl Fn() + Send + Sync + 'static) {
+        // Nobody calls it twice.
+        let _ = self.segments.sync_wanted.0.set(Box::new(wanted));
+    }
+
+    /// What was dirty is synced, as far as that was possible.
+    pub fn synced(&self) {
+        self.segments.waits.store(false, Ordering::Release);
+        self.segments.make_room();
     }
 
     /// How many files are open.
@@ -132,6 +156,19 @@ pub(super) struct SegmentCache {
     pub(super) index_bytes: Gauge,
     index_bytes_max: usize,
     ring: Mutex<VecDeque<Weak<Segment>>>,
+    /// Whether only a sync can make room.
+    waits: AtomicBool,
+    sync_wanted: SyncWanted,
+}
+
+/// Who is told that files should be synced.
+#[derive(Default)]
+struct SyncWanted(OnceLock<Box<dyn Fn() + Send + Sync>>);
+
+impl fmt::Debug for SyncWanted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SyncWanted")
+    }
 }
 
 impl SegmentCache {
@@ -143,14 +180,14 @@ impl SegmentCache {
 
     /// Closes what was not used for longest while too much is held. As above, no locks.
     pub(super) fn make_room(&self) {
-        if !self.is_over() {
+        if !self.is_over() || self.waits.load(Ordering::Acquire) {
             return;
         }
         let mut ring = self.ring.lock();
         // Twice round: the first time takes the marks of use away.
         for _ in 0..ring.len() * 2 {
             if !self.is_over() {
-                break;
+                return;
             }
             let Some(weak) = ring.pop_front() else { break };
             if let Some(segment) = weak.upgrade()
@@ -158,6 +195,11 @@ impl SegmentCache {
             {
                 ring.push_back(weak);
             }
+        }
+        drop(ring);
+        if let Some(wanted) = self.sync_wanted.0.get().filter(|_| self.is_over()) {
+            self.waits.store(true, Ordering::Release);
+            wanted();
         }
     }
 

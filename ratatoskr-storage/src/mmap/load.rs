@@ -12,10 +12,10 @@ use super::{
     LogConfig, Quarantined,
     index::{FORMAT_VERSION, HEADER_BYTES, HeaderFault, IndexEntry, IndexHeader, Seed},
     names::{failed, index_name},
-    scan::{ScanFrom, scan},
+    scan::{Scan, ScanFrom, scan},
     segment::{Extent, Place, Segment},
 };
-use crate::io::OpenMode;
+use crate::io::{File, OpenMode};
 
 /// The bytes of an index file, as far as they can be believed.
 #[derive(Debug, Default)]
@@ -90,26 +90,62 @@ pub(super) fn load(
         segment.set_loaded(index.entries, extent);
         return Ok(Vec::new());
     }
+    let found = scan_sealed(config, segment, next_base, &*log, &index).map_err(wrap)?;
+    let extent = found.extent();
+    renew_index(segment, &found);
+    segment.set_loaded(found.entries, extent);
+    Ok(found.quarantined)
+}
+
+/// Reads all of a sealed segment that is known to end at `next_base`, and makes its index anew where
+/// that does not say so. Nothing is kept in memory. Blocks; answers how many bytes were read and what
+/// is corrupt.
+pub(super) fn verify(
+    place: &Place,
+    config: &LogConfig,
+    segment: &Arc<Segment>,
+    next_base: Offset,
+) -> StorageResult<(u64, Vec<Quarantined>)> {
+    let index = IndexOnDisk::read(place, segment.base_offset)?;
+    let path = segment.log_path();
+    let log = place.fs.open(&path, OpenMode::Read);
+    let found = log.and_then(|log| scan_sealed(config, segment, next_base, &*log, &index));
+    let found = found.map_err(|e| failed("read", &path, e))?;
+    if index.header.is_none() || found.entries_on_disk < found.entries.len() {
+        renew_index(segment, &found);
+    }
+    Ok((found.bytes_read, found.quarantined))
+}
+
+/// Scans a sealed segment, with an entry for all of it.
+fn scan_sealed(
+    config: &LogConfig,
+    segment: &Segment,
+    next_base: Offset,
+    log: &dyn File,
+    index: &IndexOnDisk,
+) -> io::Result<Scan> {
     let from = ScanFrom {
         base_offset: segment.base_offset,
         seed: segment.seed,
         trusted: None,
+        verified_from: 0,
         durable_end: next_base,
         next_base: Some(next_base),
         index_span_bytes: config.index_span_bytes,
     };
-    let mut found = scan(from, &*log, &index.entries).map_err(wrap)?;
-    let extent = found.extent();
+    let mut found = scan(from, log, &index.entries)?;
     if let Some(entry) = found.open.close(0) {
         found.entries.push(entry);
     }
-    tracing::warn!(
-        path = %segment.index_path().display(), corrupt = found.quarantined.len(),
-        "built the index of a sealed segment from its log",
-    );
+    Ok(found)
+}
+
+fn renew_index(segment: &Arc<Segment>, found: &Scan) {
+    let path = segment.index_path();
+    tracing::warn!(path = %path.display(), corrupt = found.quarantined.len(),
+        "built the index of a sealed segment from its log");
     if let Err(error) = segment.rewrite_index(&found.entries) {
-        tracing::warn!(path = %segment.index_path().display(), %error, "an index could not be written");
+        tracing::warn!(path = %path.display(), %error, "an index could not be written");
     }
-    segment.set_loaded(found.entries, extent);
-    Ok(found.quarantined)
 }

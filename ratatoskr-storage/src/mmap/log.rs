@@ -16,7 +16,7 @@ use ratatoskr_core::{
 };
 
 use super::{
-    LogCheckpoint, LogConfig, LogId, Quarantined, Recovered,
+    LogCheckpoint, LogConfig, LogId, Quarantined, Recovered, Verify,
     files::SharedCaches,
     index::OpenSpan,
     rebuild::rebuild_if_in_doubt,
@@ -95,7 +95,8 @@ impl PartitionLog {
     /// Opens the log in `dir`, which need not exist yet: nothing is created before the first append.
     /// Blocks.
     ///
-    /// Without a checkpoint everything is read and verified; with one, what lies beyond it. A torn
+    /// Without a checkpoint everything is read and verified; with one, what lies beyond it, and with
+    /// [`Verify::All`] the rest too. A torn
     /// tail is cut off at its first bad batch; corruption below the checkpoint is quarantined.
     /// `from.log_start` may be raised to what the write-ahead log has made durable since. The log end
     /// is never below the checkpoint's log end and log start, whatever became of the files.
@@ -115,6 +116,7 @@ impl PartitionLog {
         config: LogConfig,
         from: Option<LogCheckpoint>,
         shared: Arc<SharedCaches>,
+        verify: Verify,
     ) -> StorageResult<(Self, Recovered)> {
         let place = Place {
             fs,
@@ -123,7 +125,7 @@ impl PartitionLog {
             caches: shared,
         };
         rebuild_if_in_doubt(&place, from)?;
-        let opened = recover(&place, &config, from)?;
+        let opened = recover(&place, &config, from, verify)?;
         let log = Log {
             tail: place.caches.tails.tail(),
             view: RwLock::new(View {

@@ -1,7 +1,7 @@
 //! A partition's log on disk: batches in segment files, each with a sparse index beside it.
 //!
 //! ```text
-//!  open ──► recover.rs ──► scan.rs, cut.rs                     names.rs   file names
+//!  open ──► recover.rs ──► scan.rs, cut.rs, helpers.rs         names.rs   file names
 //!  append ► append.rs, sync.rs, retain.rs ─┐                   index.rs   bytes of the index
 //!  read ──► tail.rs (heap), else read.rs,  ├─► segment.rs ──►  files.rs   what is open
 //!           window.rs, times.rs ───────────┘
@@ -21,6 +21,7 @@
 mod append;
 mod cut;
 mod files;
+mod helpers;
 mod index;
 mod load;
 mod log;
@@ -85,6 +86,17 @@ impl From<&TopicConfig> for LogConfig {
             index_span_bytes: Self::INDEX_SPAN_BYTES_DEFAULT,
         }
     }
+}
+
+/// How much of a log is read and verified when it is opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Verify {
+    /// What lies beyond its checkpoint.
+    #[default]
+    Tail,
+    /// Every byte of it. The checkpoint still says what was promised to last, so that what is bad
+    /// below it is quarantined and not cut off.
+    All,
 }
 
 /// A place up to which everything is on disk, from which a log is recovered.

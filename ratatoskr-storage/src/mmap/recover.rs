@@ -13,9 +13,9 @@ use ratatoskr_core::{
 };
 
 use super::{
-    LogCheckpoint, LogConfig, Quarantined, Recovered,
+    LogCheckpoint, LogConfig, Quarantined, Recovered, Verify,
     index::Seed,
-    load::IndexOnDisk,
+    load::{IndexOnDisk, verify},
     log::Active,
     names::{Named, failed, is_full, log_name},
     scan::{Found, LogReader, Scan, ScanFrom, scan},
@@ -44,12 +44,14 @@ pub(super) fn recover(
     place: &Place,
     config: &LogConfig,
     from: Option<LogCheckpoint>,
+    verify: Verify,
 ) -> StorageResult<Opened> {
     let (has_dir, bases) = list(place, from)?;
     let mut recovery = Recovery {
         place,
         config,
         from,
+        verify,
         durable_end: from.map_or(Offset::ZERO, |from| from.log_end),
         end: from.map(|from| from.segment_base),
         scanned: Vec::new(),
@@ -57,6 +59,13 @@ pub(super) fn recover(
     };
     let trusted = from.map_or(0, |from| bases.partition_point(|&b| b < from.segment_base));
     let (trusted, unproven) = bases.split_at_checked(trusted).unwrap_or_default();
+    let trusted: Vec<_> = trusted
+        .iter()
+        .map(|&base_offset| Segment::sealed(place, base_offset))
+        .collect();
+    if verify == Verify::All {
+        recovery.verify_sealed(&trusted)?;
+    }
     recovery.scan_all(unproven)?;
     recovery.finish(trusted, has_dir)
 }
@@ -113,6 +122,7 @@ pub(super) struct Recovery<'a> {
     pub(super) place: &'a Place,
     config: &'a LogConfig,
     from: Option<LogCheckpoint>,
+    verify: Verify,
     /// What is bad below it is rot. The log start does not count: it may lie beyond what was ever synced.
     durable_end: Offset,
     /// Where the next segment must begin.
@@ -131,6 +141,23 @@ struct Scanned {
 }
 
 impl Recovery<'_> {
+    /// Verifies the segments before the checkpoint's, each of which ends where the next one begins.
+    fn verify_sealed(&mut self, segments: &[Arc<Segment>]) -> StorageResult<()> {
+        let bases = segments.iter().map(|segment| segment.base_offset);
+        let ends = bases.skip(1).chain(self.end);
+        let segments: Vec<_> = segments.iter().zip(ends).collect();
+        let (place, config) = (self.place, self.config);
+        let verified = place.caches.helpers.map(&segments, |(segment, end)| {
+            verify(place, config, segment, *end)
+        });
+        for verified in verified {
+            let (bytes, quarantined) = verified?;
+            self.report.scanned_bytes += bytes;
+            self.report.quarantined.extend(quarantined);
+        }
+        Ok(())
+    }
+
     fn scan_all(&mut self, bases: &[Offset]) -> StorageResult<()> {
         let mut indexes = Vec::with_capacity(bases.len());
         for &base_offset in bases {
@@ -185,6 +212,10 @@ impl Recovery<'_> {
             base_offset,
             seed: Seed::new(self.place.id, base_offset),
             trusted,
+            verified_from: match self.verify {
+                Verify::Tail => trusted.map_or(0, |(position, _)| position),
+                Verify::All => 0,
+            },
             durable_end: self.durable_end,
             // The next segment's name says where this one ends only if that is proven.
             next_base: next_base.filter(|&next| next <= self.durable_end),
@@ -219,10 +250,10 @@ impl Recovery<'_> {
     }
 
     /// Turns what was scanned into segments, the last one into the active one if it can go on.
-    fn finish(mut self, trusted: &[Offset], has_dir: bool) -> StorageResult<Opened> {
+    fn finish(mut self, trusted: Vec<Arc<Segment>>, has_dir: bool) -> StorageResult<Opened> {
         let first = trusted
             .first()
-            .copied()
+            .map(|segment| segment.base_offset)
             .or_else(|| self.scanned.first().map(|scanned| scanned.base_offset));
         let log_start = self
             .from
@@ -241,10 +272,7 @@ impl Recovery<'_> {
 
         let mut leader_epoch = self.from.map_or(LeaderEpoch::default(), |f| f.leader_epoch);
         let mut max_timestamp = self.from.map_or(Timestamp::NONE, |f| f.max_timestamp);
-        let mut segments: Vec<_> = trusted
-            .iter()
-            .map(|&base_offset| Segment::sealed(self.place, base_offset))
-            .collect();
+        let mut segments = trusted;
         let mut active = None;
         let count = self.scanned.len();
         for (scanned, number) in std::mem::take(&mut self.scanned).into_iter().zip(1..) {

@@ -147,8 +147,10 @@ pub(super) struct ScanFrom {
     /// caller if they are not to be used.
     pub(super) base_offset: Offset,
     pub(super) seed: Seed,
-    /// Position and offset up to which the log was on disk and needs no verification.
+    /// Position and offset up to which the log was on disk.
     pub(super) trusted: Option<(u64, Offset)>,
+    /// The first position from which on bytes are compared with the index.
+    pub(super) verified_from: u64,
     /// What is bad below it is rot.
     pub(super) durable_end: Offset,
     /// Where the next segment begins, if there is one.
@@ -223,7 +225,6 @@ struct Walk<'s, 'f> {
 impl Walk<'_, '_> {
     /// Goes along the entries of the index file. Whether to go on after them.
     fn indexed(&mut self, on_disk: &[IndexEntry]) -> io::Result<bool> {
-        let (trusted, _) = self.from.trusted.unwrap_or((0, self.from.base_offset));
         for entry in on_disk {
             let start = self.scan.open.position();
             let end = u64::from(entry.end_position);
@@ -231,7 +232,7 @@ impl Walk<'_, '_> {
             {
                 break;
             }
-            if end > trusted {
+            if end > self.from.verified_from {
                 let span = self.reader.bytes(start, end - start)?;
                 if self.from.seed.span_crc(&span) != entry.span_crc && !self.bad_span(entry)? {
                     return Ok(false);

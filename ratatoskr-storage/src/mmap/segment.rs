@@ -190,6 +190,9 @@ impl Segment {
         log.allocate(room)?;
         self.files.lock().log = Some(self.caches.segments.files.hold(log, 1));
         self.create_index(durable_end)?;
+        // It is not needed for a while, and can be built from the log whatever becomes of its bytes: so
+        // thousands of new segments at once cost a descriptor each, not two.
+        self.files.lock().index = None;
         self.enter_ring();
         Ok(())
     }

@@ -7,6 +7,7 @@
 use std::{
     fmt,
     future::Future,
+    mem,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::{
@@ -29,7 +30,7 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 use super::{
     WalFileId, WalOptions, WalPoint,
     file::{IdleFile, WalDirectory},
-    group::Group,
+    group::{Group, Spare},
     queue::{Command, Entry, Lead, Offer, Queue, Slot, Work},
     thread::Signal,
     writer::{Room, Writer},
@@ -37,20 +38,15 @@ use super::{
 
 /// What the log asks of the partitions it writes for.
 pub(crate) trait Partitions: Send + Sync + fmt::Debug {
-    /// The log end, where the next batch must begin. All groups before this one are applied.
+    /// A partition that takes batches. Asked once a group; the answer is used for that group only.
     ///
     /// # Errors
-    /// The partition takes no batches now; nothing is written for them.
-    fn log_end(&self, topic: TopicId, partition: PartitionIndex) -> StorageResult<Offset>;
-
-    /// Promises that the next `bytes` bytes of batches will not lack room. Asked once a group.
-    ///
-    /// # Errors
-    /// There is no room; nothing is written for them.
-    fn reserve(&self, topic: TopicId, partition: PartitionIndex, bytes: u64) -> StorageResult<()>;
-
-    /// The partition's batches from `from` to `end` are durable in the log (and are applied next).
-    fn durable(&self, topic: TopicId, partition: PartitionIndex, from: Offset, end: Offset);
+    /// It takes none now; nothing is written for it.
+    fn partition(
+        &self,
+        topic: TopicId,
+        partition: PartitionIndex,
+    ) -> StorageResult<Arc<dyn WalPartition>>;
 
     /// A batch that is durable could not be applied. It must be kept until the partition is opened
     /// again, and nothing may be appended before it.
@@ -65,6 +61,24 @@ pub(crate) trait Partitions: Send + Sync + fmt::Debug {
     /// So much has been written that a checkpoint is due, or all room is taken by frames that none
     /// covers: one is wanted, and [`Wal::release`] or [`Wal::release_failed`] after it.
     fn checkpoint_wanted(&self);
+}
+
+/// What the log asks of one of them.
+pub(crate) trait WalPartition: Send + Sync {
+    /// The log end, where the next batch must begin. All groups before this one are applied.
+    ///
+    /// # Errors
+    /// The partition takes no batches now; nothing is written for it.
+    fn log_end(&self) -> StorageResult<Offset>;
+
+    /// Promises that the next `bytes` bytes of batches will not lack room. Asked once a group.
+    ///
+    /// # Errors
+    /// There is no room; nothing is written for it.
+    fn reserve(&self, bytes: u64) -> StorageResult<()>;
+
+    /// The partition's batches from `from` to `end` are durable in the log (and are applied next).
+    fn durable(&self, from: Offset, end: Offset);
 }
 
 /// The write-ahead log. Clones are handles to the same log.
@@ -185,7 +199,7 @@ impl Wal {
             queue.lead = Lead::Held;
             queue.take_all()
         };
-        let _passed_on = PassOn(&self.shared);
+        let _pass_on = PassOn::new(&self.shared);
         Group::new(waiting).settle(&CommitError::Failed(error.clone()));
     }
 
@@ -249,29 +263,32 @@ impl Shared {
             queue.push(Entry {
                 work,
                 slot: slot.clone(),
+                place: 0,
             });
         }
         self.signal.keep_watch();
         Ok(Ticket::pending(Wait {
             shared: self.clone(),
             slot,
+            is_decided: false,
         }))
     }
 
     /// Sees one group through, by whoever holds the lead, and passes the lead on.
     fn lead(&self) {
-        let _passed_on = PassOn(self);
+        let mut pass_on = PassOn::new(self);
         let mut writer = self.writer.lock();
-        let taken = {
+        let (taken, places) = {
             let mut queue = self.queue.lock();
             if queue.entries.is_empty()
                 || matches!(queue.refused, Some(StorageError::Fenced { .. }))
             {
                 return;
             }
-            queue.take_group(self.group_bytes_max())
+            let places = mem::take(&mut queue.spare.places);
+            (queue.take_group(self.group_bytes_max()), places)
         };
-        let mut group = Group::new(taken);
+        let mut group = Group::with(taken, places);
         match writer.make_room(group.bytes()) {
             Ok(Room::Ready) => {}
             Ok(Room::AfterCheckpoint) => {
@@ -295,7 +312,7 @@ impl Shared {
             Ok(()) => {
                 // Checkpoints read the point under the writer's lock and must find all before it
                 // applied, so the lock is kept until then.
-                group.apply(&*self.partitions);
+                pass_on.spare = group.apply(&*self.partitions);
                 let due = writer.checkpoint_is_due();
                 drop(writer);
                 if due {
@@ -434,11 +451,25 @@ impl Shared {
 }
 
 /// Gives the lead away when a group is done, however it ended.
-struct PassOn<'a>(&'a Shared);
+struct PassOn<'a> {
+    shared: &'a Shared,
+    /// What the group leaves to the next one.
+    spare: Spare,
+}
+
+impl<'a> PassOn<'a> {
+    fn new(shared: &'a Shared) -> Self {
+        Self {
+            shared,
+            spare: Spare::default(),
+        }
+    }
+}
 
 impl Drop for PassOn<'_> {
     fn drop(&mut self) {
-        let mut queue = self.0.queue.lock();
+        let mut queue = self.shared.queue.lock();
+        queue.spare = mem::take(&mut self.spare);
         if matches!(queue.lead, Lead::Stalled) {
             return;
         }
@@ -451,7 +482,7 @@ impl Drop for PassOn<'_> {
         }
         let offer = queue.offer_lead();
         drop(queue);
-        self.0.carry_out(offer);
+        self.shared.carry_out(offer);
     }
 }
 
@@ -476,15 +507,17 @@ impl Drop for FenceOnUnwind<'_> {
 struct Wait {
     shared: Arc<Shared>,
     slot: Arc<Slot>,
+    is_decided: bool,
 }
 
 impl Future for Wait {
     type Output = Result<(), CommitError>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         loop {
             let may_lead = self.shared.tasks_may_lead();
             if let Poll::Ready(outcome) = self.slot.poll(cx, may_lead) {
+                self.is_decided = true;
                 return Poll::Ready(outcome);
             }
             let mut queue = self.shared.queue.lock();
@@ -508,6 +541,10 @@ impl Future for Wait {
 
 impl Drop for Wait {
     fn drop(&mut self) {
+        if self.is_decided {
+            // It has left the queue, and so the lead is not offered to it.
+            return;
+        }
         self.slot.abandon();
         let offer = {
             let mut queue = self.shared.queue.lock();

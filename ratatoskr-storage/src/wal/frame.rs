@@ -152,6 +152,11 @@ impl FrameHeader {
     }
 }
 
+/// The file that the header of a frame names, whether or not it is right in anything else.
+pub(super) fn file_named_by(header: &[u8]) -> Option<WalFileId> {
+    Fields::read(header).map(|fields| fields.file)
+}
+
 /// How many bytes of a frame [`FrameHeader::decode`] looks at, by the first bytes of its header;
 /// `None` where they cannot be a frame's.
 pub(super) fn decode_needs(header: &[u8]) -> Option<usize> {

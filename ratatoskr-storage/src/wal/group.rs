@@ -4,8 +4,7 @@
 //! is left of it as *unknown* when it is dropped, so that no waiter is forgotten.
 
 use std::{
-    collections::{HashMap, VecDeque},
-    io,
+    collections::VecDeque,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
 };
@@ -13,21 +12,17 @@ use std::{
 use ratatoskr_core::{
     batch::RecordBatch,
     commit::{CommitError, CommitSink, Submission},
-    name::TopicId,
-    offset::{LeaderEpoch, Offset, PartitionIndex},
-    storage::{IoKind, StorageError, StorageResult},
+    offset::LeaderEpoch,
+    storage::{StorageError, StorageResult},
     time::Timestamp,
 };
 
-use crate::planted::{self, Bug};
-
 use super::{
     committer::Partitions,
+    places::{PartitionKey, Places, caught, key_of},
     queue::{Command, Entry, Slot, Work},
     writer::{Outgoing, Payload},
 };
-
-type PartitionKey = (TopicId, PartitionIndex);
 
 /// Bytes of batches that are appended to a partition at once, unless it is a single batch.
 const RUN_BYTES_MAX: usize = 256 << 10;
@@ -36,11 +31,17 @@ const RUN_BYTES_MAX: usize = 256 << 10;
 pub(super) struct Group {
     /// Not decided yet, in the order of submission.
     entries: VecDeque<Entry>,
+    places: Places,
 }
 
 impl Group {
     pub(super) fn new(entries: VecDeque<Entry>) -> Self {
-        Self { entries }
+        Self::with(entries, Places::default())
+    }
+
+    /// One that uses the memory of another one's places.
+    pub(super) fn with(entries: VecDeque<Entry>, places: Places) -> Self {
+        Self { entries, places }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -61,39 +62,34 @@ impl Group {
     /// Drops as *failed* what does not continue its partition's log, what its sink turns away, and
     /// what has no room in its partition: none of it is written.
     pub(super) fn admit(&mut self, partitions: &dyn Partitions) {
-        let mut wanted: HashMap<PartitionKey, StorageResult<Wanted>> = HashMap::new();
-        self.refuse(|submission| {
-            let wanted = wanted
-                .entry(key_of(submission))
-                .or_insert_with_key(|&key| Wanted::at_log_end(partitions, key));
-            check_order(wanted, submission)
+        let mut places = std::mem::take(&mut self.places);
+        self.refuse(|place, submission| {
+            *place = places.of(partitions, submission);
+            places.check_order(*place, submission)
         });
-        let reserved: HashMap<PartitionKey, StorageResult<()>> = wanted
-            .into_iter()
-            .map(|(key, wanted)| {
-                (
-                    key,
-                    wanted.and_then(|wanted| wanted.reserve(partitions, key)),
-                )
-            })
-            .collect();
-        self.refuse(|submission| match reserved.get(&key_of(submission)) {
-            Some(Err(error)) => Err(error.clone()),
-            _ => Ok(()),
-        });
+        if !places.reserve() {
+            self.refuse(|place, _| places.reserved(*place));
+        }
+        self.places = places;
     }
 
     /// Fails the batches that `check` says no to. What it is asked of a batch, it is asked after all
     /// outcomes of batches before were handed out.
-    fn refuse(&mut self, mut check: impl FnMut(&Submission) -> StorageResult<()>) {
-        for entry in std::mem::take(&mut self.entries) {
+    fn refuse(&mut self, mut check: impl FnMut(&mut usize, &Submission) -> StorageResult<()>) {
+        let mut at = 0;
+        while let Some(entry) = self.entries.get_mut(at) {
             let checked = match &entry.work {
-                Work::Batch(submission) => check(submission),
+                Work::Batch(submission) => check(&mut entry.place, submission),
                 Work::Command(_) => Ok(()),
             };
             match checked {
-                Ok(()) => self.entries.push_back(entry),
-                Err(error) => decide(entry, Err(CommitError::Failed(error))),
+                Ok(()) => at += 1,
+                Err(error) => {
+                    let refused = self.entries.remove(at);
+                    refused
+                        .into_iter()
+                        .for_each(|entry| decide(entry, Err(CommitError::Failed(error.clone()))));
+                }
             }
         }
     }
@@ -111,26 +107,14 @@ impl Group {
 
     /// The group is durable: hands every batch to its sink and every command to whoever sent it.
     ///
-    /// A sink that fails or panics takes its partition down with it and nothing else.
-    pub(super) fn apply(mut self, partitions: &dyn Partitions) {
-        let mut ranges: HashMap<PartitionKey, (Offset, Offset)> = HashMap::new();
-        for entry in &self.entries {
-            if let Work::Batch(submission) = &entry.work {
-                let header = submission.batch.header();
-                let (from, end) = (header.base_offset, header.end_offset());
-                ranges
-                    .entry((submission.topic, submission.partition))
-                    .and_modify(|range| range.1 = end)
-                    .or_insert((from, end));
-            }
-        }
-        for ((topic, partition), (from, end)) in ranges {
-            partitions.durable(topic, partition, from, end);
-        }
+    /// A sink that fails or panics takes its partition down with it and nothing else. What is answered
+    /// is empty, and its memory may be used again.
+    pub(super) fn apply(mut self, partitions: &dyn Partitions) -> Spare {
+        self.places.durable();
         let mut runs = Runs::default();
         while let Some(entry) = self.entries.pop_front() {
             match entry.work {
-                Work::Batch(submission) => runs.push(submission, entry.slot),
+                Work::Batch(submission) => runs.push(entry.place, submission, entry.slot),
                 Work::Command(command) => {
                     // What it changes may be what the batches before it are appended to.
                     runs.apply(partitions);
@@ -141,6 +125,12 @@ impl Group {
             }
         }
         runs.apply(partitions);
+        let mut places = std::mem::take(&mut self.places);
+        places.clear();
+        Spare {
+            entries: std::mem::take(&mut self.entries),
+            places,
+        }
     }
 
     /// Settles all that is left with one error.
@@ -151,13 +141,20 @@ impl Group {
     }
 }
 
+/// The memory of a group that is over.
+#[derive(Debug, Default)]
+pub(super) struct Spare {
+    pub(super) entries: VecDeque<Entry>,
+    pub(super) places: Places,
+}
+
 /// Durable batches, gathered a partition: those of one are appended together, whatever lies between
 /// them, since only within a partition is there an order.
 #[derive(Default)]
 struct Runs {
     runs: Vec<Run>,
-    /// Where in `runs` the last run of a partition is.
-    last: HashMap<PartitionKey, usize>,
+    /// Where in `runs` the last run of each place is, and one more.
+    last: Vec<usize>,
 }
 
 struct Run {
@@ -169,12 +166,17 @@ struct Run {
 }
 
 impl Runs {
-    fn push(&mut self, submission: Submission, slot: Arc<Slot>) {
+    fn push(&mut self, place: usize, submission: Submission, slot: Arc<Slot>) {
         let key = key_of(&submission);
         let Submission { batch, sink, .. } = submission;
         let bytes = batch.total_bytes();
-        let last = self.last.get(&key).and_then(|&at| self.runs.get_mut(at));
-        if let Some(run) = last
+        if self.last.len() <= place {
+            self.last.resize(place + 1, 0);
+        }
+        let last = self.last.get_mut(place);
+        let at = last.as_ref().and_then(|at| at.checked_sub(1));
+        let run = at.and_then(|at| self.runs.get_mut(at));
+        if let Some(run) = run
             && Arc::ptr_eq(&run.sink, &sink)
             && run.bytes + bytes <= RUN_BYTES_MAX
         {
@@ -183,7 +185,6 @@ impl Runs {
             run.slots.push(slot);
             return;
         }
-        self.last.insert(key, self.runs.len());
         self.runs.push(Run {
             key,
             sink,
@@ -191,6 +192,9 @@ impl Runs {
             bytes,
             slots: vec![slot],
         });
+        if let Some(last) = last {
+            *last = self.runs.len();
+        }
     }
 
     /// Hands every run to its sink, and decides its batches. Should that end early, the others are
@@ -240,75 +244,6 @@ fn given_up() -> StorageError {
     StorageError::Fenced {
         reason: "a group of the write-ahead log was given up half way".into(),
     }
-}
-
-/// What a group wants of one partition.
-struct Wanted {
-    /// Where its next batch must begin.
-    next_offset: Offset,
-    bytes: u64,
-}
-
-impl Wanted {
-    fn at_log_end(
-        partitions: &dyn Partitions,
-        (topic, partition): PartitionKey,
-    ) -> StorageResult<Self> {
-        let next_offset = caught("asking a partition for its log end", || {
-            partitions.log_end(topic, partition)
-        })?;
-        Ok(Self {
-            next_offset,
-            bytes: 0,
-        })
-    }
-
-    fn reserve(
-        &self,
-        partitions: &dyn Partitions,
-        (topic, partition): PartitionKey,
-    ) -> StorageResult<()> {
-        if self.bytes == 0 {
-            return Ok(());
-        }
-        caught("reserving space for a partition", || {
-            partitions.reserve(topic, partition, self.bytes)
-        })
-    }
-}
-
-fn key_of(submission: &Submission) -> PartitionKey {
-    (submission.topic, submission.partition)
-}
-
-/// Checks that a batch continues its log and that its sink still takes batches: where one batch has
-/// failed, those behind it in its partition must fail too, however much room there is by then.
-fn check_order(wanted: &mut StorageResult<Wanted>, submission: &Submission) -> StorageResult<()> {
-    if !submission.sink.accepts() {
-        return Err(StorageError::Io {
-            kind: IoKind::Unavailable,
-            operation: "commit a batch".into(),
-            source: Arc::new(io::Error::other("a batch before it failed")),
-        });
-    }
-    let wanted = wanted.as_mut().map_err(|error| error.clone())?;
-    let header = submission.batch.header();
-    let is_next = header.base_offset == wanted.next_offset;
-    if !is_next && !planted::is(Bug::SubmittedOutsideLock) {
-        return Err(StorageError::OutOfOrder {
-            base_offset: header.base_offset,
-            log_end: wanted.next_offset,
-        });
-    }
-    wanted.next_offset = header.end_offset();
-    wanted.bytes += submission.batch.total_bytes() as u64;
-    Ok(())
-}
-
-/// A panic of a partition is its own failure.
-fn caught<T>(operation: &str, call: impl FnOnce() -> StorageResult<T>) -> StorageResult<T> {
-    catch_unwind(AssertUnwindSafe(call))
-        .unwrap_or_else(|_| Err(StorageError::io(operation, io::Error::other("it panicked"))))
 }
 
 /// Tells whoever sent an entry how it ended when it did not end well.

@@ -6,8 +6,8 @@
 //! ```
 //! Layers, each knowing only those before it: `frame` (bytes of one frame), `file` (the files on
 //! disk: made, recycled, removed), `reader` (what a crash left), `writer` (where the next group
-//! goes), `queue` (who waits, who leads), `group` (one group from taken to settled), `committer`
-//! (what the engine sees) and `thread` (leads where no task can).
+//! goes), `queue` (who waits, who leads), `places` (the partitions of a group), `group` (one group
+//! from taken to settled), `committer` (what the engine sees) and `thread` (leads where no task can).
 //!
 //! Invariants:
 //! - A log sequence number ([`Lsn`]) names one frame; numbers are dense and never used twice in
@@ -23,6 +23,7 @@ mod file;
 mod frame;
 mod group;
 mod options;
+mod places;
 mod queue;
 mod reader;
 mod thread;
@@ -35,7 +36,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use committer::{Partitions, Wal};
+pub(crate) use committer::{Partitions, Wal, WalPartition};
 pub(crate) use frame::{Frame, FrameError, FrameHeader, FrameKind, HEADER_BYTES};
 pub use options::{InvalidWalOptions, WalOptions};
 pub(crate) use queue::Command;

@@ -22,7 +22,7 @@ use ratatoskr_core::{
     sync::Mutex,
 };
 
-use super::{FrameKind, HEADER_BYTES};
+use super::{FrameKind, HEADER_BYTES, group::Spare};
 
 /// What [`Command::decided`] is called with.
 pub(crate) type CommandOutcome<'a> = Result<(), &'a CommitError>;
@@ -73,6 +73,8 @@ impl Work {
 pub(super) struct Entry {
     pub(super) work: Work,
     pub(super) slot: Arc<Slot>,
+    /// Which of its group's partitions it goes to; told when it is admitted.
+    pub(super) place: usize,
 }
 
 /// Where the outcome of one entry meets the task that waits for it.
@@ -166,6 +168,8 @@ pub(super) struct Queue {
     pub(super) lead: Lead,
     /// Why nothing is taken any more.
     pub(super) refused: Option<StorageError>,
+    /// Memory for the next group.
+    pub(super) spare: Spare,
     /// Counts the groups taken, so that the thread sees whether anything moves.
     pub(super) groups: u64,
 }
@@ -185,6 +189,7 @@ impl Queue {
             bytes: 0,
             lead: Lead::Free,
             refused: None,
+            spare: Spare::default(),
             groups: 0,
         }
     }
@@ -196,24 +201,28 @@ impl Queue {
 
     /// Takes the next group: at least one entry, then as many as fit into `bytes_max`.
     pub(super) fn take_group(&mut self, bytes_max: u64) -> VecDeque<Entry> {
+        self.groups += 1;
+        if self.bytes <= bytes_max {
+            return self.take_all();
+        }
         let mut bytes = 0;
         let fits = |entry: &&Entry| {
             bytes += entry.work.frame_bytes();
             bytes <= bytes_max
         };
         let count = self.entries.iter().take_while(fits).count().max(1);
-        let rest = self.entries.split_off(count.min(self.entries.len()));
-        let group = mem::replace(&mut self.entries, rest);
+        let mut group = mem::take(&mut self.spare.entries);
+        group.extend(self.entries.drain(..count.min(self.entries.len())));
         let taken: u64 = group.iter().map(|entry| entry.work.frame_bytes()).sum();
         self.bytes -= taken;
-        self.groups += 1;
         group
     }
 
     /// Takes all there is.
     pub(super) fn take_all(&mut self) -> VecDeque<Entry> {
         self.bytes = 0;
-        mem::take(&mut self.entries)
+        let spare = mem::take(&mut self.spare.entries);
+        mem::replace(&mut self.entries, spare)
     }
 
     /// Puts a group back that could not be written yet.

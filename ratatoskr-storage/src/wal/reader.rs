@@ -16,7 +16,7 @@ use ratatoskr_core::storage::{StorageError, StorageResult};
 use super::{
     Frame, FrameError, FrameHeader, GROUP_ALIGNMENT, HEADER_BYTES, Lsn, WalFileId, WalPoint,
     file::{WalDirectory, WalFile},
-    frame::decode_needs,
+    frame::{decode_needs, file_named_by},
 };
 use crate::{
     io::{FileSystem, OpenMode},
@@ -248,6 +248,13 @@ impl FileReader {
         let Some(needed) = decode_needs(&start) else {
             return Ok(Err(FrameError::Absent));
         };
+        // What an earlier use of the file left may name any length: it is not worth reading.
+        if let Some(file) = file_named_by(&start)
+            && file != self.file.id
+            && !planted::is(Bug::StaleFrameAccepted)
+        {
+            return Ok(Err(FrameError::Stale { file }));
+        }
         let Some(covered) = self.bytes(position, needed)? else {
             return Ok(Err(FrameError::Truncated));
         };

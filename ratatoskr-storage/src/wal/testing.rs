@@ -24,7 +24,7 @@ use ratatoskr_core::{
     time::Timestamp,
 };
 
-use super::{Partitions, ScanRange, Wal, WalOptions, WalPoint};
+use super::{Partitions, ScanRange, Wal, WalOptions, WalPartition, WalPoint};
 use crate::io::{DirEntry, File, FileSystem, LockGuard, OpenMode, OsFileSystem};
 
 pub(super) const SEED: u32 = 0x5eed_5eed;
@@ -118,12 +118,39 @@ impl Logs {
 }
 
 impl Partitions for Logs {
-    fn log_end(&self, _: TopicId, partition: PartitionIndex) -> StorageResult<Offset> {
-        Ok(self.end(partition.get()))
+    fn partition(
+        &self,
+        _: TopicId,
+        partition: PartitionIndex,
+    ) -> StorageResult<Arc<dyn WalPartition>> {
+        Ok(Arc::new(OneLog {
+            log_end: self.end(partition.get()),
+            is_full: self.full.lock().contains(&partition),
+        }))
     }
 
-    fn reserve(&self, _: TopicId, partition: PartitionIndex, _: u64) -> StorageResult<()> {
-        if self.full.lock().contains(&partition) {
+    fn apply_failed(&self, _: TopicId, _: PartitionIndex, batch: &RecordBatch, _: &StorageError) {
+        self.kept.lock().push(batch.header().base_offset);
+    }
+
+    fn checkpoint_wanted(&self) {
+        self.checkpoints_wanted.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// One of them, as it was when a group asked for it.
+struct OneLog {
+    log_end: Offset,
+    is_full: bool,
+}
+
+impl WalPartition for OneLog {
+    fn log_end(&self) -> StorageResult<Offset> {
+        Ok(self.log_end)
+    }
+
+    fn reserve(&self, _: u64) -> StorageResult<()> {
+        if self.is_full {
             return Err(StorageError::Io {
                 kind: IoKind::Full,
                 operation: "reserve".into(),
@@ -133,15 +160,7 @@ impl Partitions for Logs {
         Ok(())
     }
 
-    fn durable(&self, _: TopicId, _: PartitionIndex, _: Offset, _: Offset) {}
-
-    fn apply_failed(&self, _: TopicId, _: PartitionIndex, batch: &RecordBatch, _: &StorageError) {
-        self.kept.lock().push(batch.header().base_offset);
-    }
-
-    fn checkpoint_wanted(&self) {
-        self.checkpoints_wanted.fetch_add(1, Ordering::SeqCst);
-    }
+    fn durable(&self, _: Offset, _: Offset) {}
 }
 
 #[derive(Debug)]

@@ -9,7 +9,9 @@ mod in_process;
 mod pacing;
 mod produce;
 mod restart;
+mod seek;
 mod sinks;
+mod stall;
 mod tail;
 mod target;
 mod verdict;
@@ -53,6 +55,10 @@ enum Verb {
     InProcess(in_process::Options),
     /// Fill a broker of its own, kill it, and measure until it is back
     Restart(restart::Options),
+    /// Fetch from anywhere in a topic, by offset and by time
+    Seek(seek::Options),
+    /// Subscribe and take nothing, beside those who are measured
+    Stall(stall::Options),
 }
 
 /// # Errors
@@ -67,5 +73,7 @@ pub(crate) async fn run(options: &Options, out: &mut impl Write) -> Outcome {
         Verb::FanOut(options) => fan_out::run(options, at, style, out).await,
         Verb::InProcess(options) => in_process::run(options, at, style, out).await,
         Verb::Restart(options) => restart::run(options, at, style, out).await,
+        Verb::Seek(options) => seek::run(options, at, style, out).await,
+        Verb::Stall(options) => stall::run(options, at, style, out).await,
     }
 }

@@ -30,7 +30,11 @@ impl Store {
             let storage = Arc::new(MemoryStorage::new());
             (Broker::builder(storage, Arc::new(SystemClock::new())), None)
         } else {
-            let opened = MmapStorage::open(&settings.data_dir, MmapOptions::default()).await;
+            let options = MmapOptions {
+                verify: settings.storage_verify,
+                ..MmapOptions::default()
+            };
+            let opened = MmapStorage::open(&settings.data_dir, options).await;
             let disk = opened.map_err(|error| failure(&settings.data_dir, &error))?;
             let disk = Arc::new(disk);
             tracing::info!(recovery = ?disk.recovery(), "data directory opened");

@@ -95,6 +95,7 @@ fn room_that_was_reserved_is_there_when_the_disk_is_full() {
             fixture.config,
             from,
             Arc::clone(&shared),
+            Verify::Tail,
         )
         .unwrap()
     };
@@ -157,6 +158,7 @@ fn a_promise_that_is_taken_back_is_not_held() {
         SMALL,
         None,
         SharedCaches::new(CacheLimits::default()),
+        Verify::Tail,
     )
     .unwrap();
     let most = SmallDisk::BYTES / 2;

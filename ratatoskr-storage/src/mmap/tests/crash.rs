@@ -50,6 +50,7 @@ impl Lives {
                 tail_bytes_max: 0,
                 ..CacheLimits::default()
             }),
+            Verify::Tail,
         )
     }
 

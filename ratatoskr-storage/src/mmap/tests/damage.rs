@@ -135,6 +135,42 @@ fn damage_below_the_checkpoint_is_quarantined_and_nothing_is_cut() {
 }
 
 #[test]
+fn damage_anywhere_shows_at_opening_where_all_is_verified() {
+    let (fixture, all, checkpoint) = three_segments();
+    let open = |verify| fixture.try_open_with(Some(checkpoint), verify).unwrap();
+    let (log, recovered) = open(Verify::All);
+    let bytes: usize = all.iter().map(RecordBatch::total_bytes).sum();
+    assert!(recovered.scanned_bytes >= bytes as u64, "{recovered:?}");
+    assert_eq!((recovered.cut, recovered.quarantined), (None, vec![]));
+    assert_eq!(read_all(&log, 0), all);
+    drop(log);
+    let saved = Saved::of(&fixture);
+    saved.flip_each_byte(&fixture, "log", |what| {
+        for verify in [Verify::All, Verify::All, Verify::Tail] {
+            let (log, recovered) = open(verify);
+            let [found] = recovered.quarantined.as_slice() else {
+                assert_eq!((verify, &recovered.cut), (Verify::Tail, &None), "{what}");
+                continue;
+            };
+            assert_eq!(recovered.cut, None, "{what}");
+            let outcome = read_around(&log);
+            let found = found.from.get()..found.until.get();
+            assert_eq!(outcome.1, std::slice::from_ref(&found), "{what}");
+            assert_all_but(&outcome, &all, what);
+            assert_eq!(log.bounds().log_end, checkpoint.log_end);
+        }
+    });
+    saved.flip_each_byte(&fixture, "index", |what| {
+        for _ in 0..2 {
+            let (log, recovered) = open(Verify::All);
+            let found = (recovered.cut, recovered.quarantined);
+            assert_eq!(found, (None, vec![]), "{what}");
+            assert_eq!(read_all(&log, 0), all, "{what}");
+        }
+    });
+}
+
+#[test]
 fn damage_above_the_durable_end_is_cut_at_the_first_bad_batch() {
     let (fixture, all, _) = three_segments();
     let saved = Saved::of(&fixture);

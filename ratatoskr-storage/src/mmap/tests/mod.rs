@@ -21,7 +21,7 @@ use ratatoskr_core::{
 };
 
 use super::{
-    CacheLimits, LogCheckpoint, LogConfig, LogId, PartitionLog, Recovered, SharedCaches,
+    CacheLimits, LogCheckpoint, LogConfig, LogId, PartitionLog, Recovered, SharedCaches, Verify,
     names::{index_name, log_name},
 };
 use crate::io::OsFileSystem;
@@ -65,6 +65,14 @@ impl Fixture {
     }
 
     fn try_open(&self, from: Option<LogCheckpoint>) -> StorageResult<(PartitionLog, Recovered)> {
+        self.try_open_with(from, Verify::Tail)
+    }
+
+    fn try_open_with(
+        &self,
+        from: Option<LogCheckpoint>,
+        verify: Verify,
+    ) -> StorageResult<(PartitionLog, Recovered)> {
         PartitionLog::open(
             Arc::new(OsFileSystem),
             self.path(),
@@ -72,6 +80,7 @@ impl Fixture {
             self.config,
             from,
             SharedCaches::new(self.limits),
+            verify,
         )
     }
 

@@ -93,6 +93,7 @@ fn check(operations: &[Operation], limits: CacheLimits) {
             SMALL,
             from,
             caches,
+            Verify::Tail,
         )
         .unwrap()
     };
@@ -207,6 +208,7 @@ proptest! {
             open_files_max: 2,
             index_bytes_max: 100,
             cold_reads_max: 1,
+            verifying_threads_max: 1,
         });
     }
 }

@@ -81,9 +81,17 @@ fn the_tails_of_all_logs_share_one_bound() {
         .map(|i| {
             let dir = dir.path().join(i.to_string());
             let fs = Arc::new(OsFileSystem);
-            PartitionLog::open(fs, dir, log_id(), SMALL, None, Arc::clone(&shared))
-                .unwrap()
-                .0
+            PartitionLog::open(
+                fs,
+                dir,
+                log_id(),
+                SMALL,
+                None,
+                Arc::clone(&shared),
+                Verify::Tail,
+            )
+            .unwrap()
+            .0
         })
         .collect();
     for _ in 0..20 {
@@ -198,6 +206,7 @@ fn no_more_files_are_open_than_allowed() {
         fixture.config,
         Some(checkpoint),
         Arc::clone(&shared),
+        Verify::Tail,
     )
     .unwrap();
     assert!(log.stats().segments.len() > 6);

@@ -180,7 +180,7 @@ async fn pairs(bench: &Bench, series: &Series, x: u32, old: &Path) -> Result<Vec
     let values = Values {
         x,
         seconds,
-        half: 0,
+        highest: 0,
     };
     let figure = series.figures.first().context("a series has figures")?;
     warm::memory();

@@ -64,7 +64,7 @@ impl Bench {
         let values = Values {
             x,
             seconds: self.seconds,
-            half: 0,
+            highest: 0,
         };
         warm::memory();
         let mut samples = Vec::new();
@@ -153,15 +153,17 @@ impl Bench {
         let start = || Server::ratatoskr(program, data.path(), &series.settings);
         let mut server = start().await?;
         let mut values = values;
+        let mut prepared_bytes = 0.0;
         for line in &series.prepare {
-            self.ask(line, values, &server).await?;
+            let answer = self.ask(line, values, &server).await?;
+            prepared_bytes += number(&answer, "bytes").unwrap_or(0.0);
         }
         if let Some(probe) = &series.probe {
             let rate = number(
                 &self.ask(probe, values, &server).await?,
                 "records_per_second",
             );
-            values.half = half(rate.context("the probe has no rate")?)?;
+            values.highest = whole(rate.context("the probe has no rate")?)?;
         }
         let alone = match &series.beside {
             Some(beside) => self.ask(beside, values, &server).await?,
@@ -183,6 +185,8 @@ impl Bench {
             answer = json!({});
         }
         answer["server"] = json!({
+            "ready_ms": server.ready_after.as_secs_f64() * 1e3,
+            "prepared_bytes_per_second": prepared_bytes / server.ready_after.as_secs_f64(),
             "first_acknowledgement_ms": first_acknowledgement.as_secs_f64() * 1e3,
             "resident_before_bytes": before,
             "resident_bytes": resident,
@@ -241,22 +245,22 @@ impl Bench {
     }
 }
 
-/// Half of a rate, in whole records a second.
-fn half(rate: f64) -> Result<u32> {
+/// A rate in whole records a second.
+fn whole(rate: f64) -> Result<u32> {
     ensure!(rate >= 2.0, "a rate of {rate} cannot be halved");
     // Rates have no more digits than this, and no broker is this fast.
-    let text = format!("{:.0}", (rate / 2.0).min(f64::from(u32::MAX)));
+    let text = format!("{:.0}", rate.min(f64::from(u32::MAX)).floor());
     text.parse().context("a rate is a number")
 }
 
 #[cfg(test)]
 mod tests {
-    use super::half;
+    use super::whole;
 
     #[test]
-    fn a_rate_is_halved() {
-        assert_eq!(half(101_000.4).unwrap(), 50_500);
-        assert_eq!(half(1e12).unwrap(), u32::MAX);
-        assert!(half(0.0).is_err() && half(f64::NAN).is_err());
+    fn a_rate_is_a_number_of_records() {
+        assert_eq!(whole(101_000.6).unwrap(), 101_000);
+        assert_eq!(whole(1e12).unwrap(), u32::MAX);
+        assert!(whole(0.0).is_err() && whole(f64::NAN).is_err());
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! A row has series, a series has points (one for each value of its x). A point is a command line
 //! that is run and the figures that are read from its answer, each with its floor and its goals.
-//! In command lines `{x}` is the point's value, `{seconds}` how long to measure, and `{half}` half of
-//! the rate that the command line `probe` reached.
+//! In command lines `{x}` is the point's value, `{seconds}` how long to measure, and `{half}` half,
+//! `{share}` x percent, of the rate that the command line `probe` reached.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,13 +13,14 @@ use serde::{Deserialize, Serialize};
 use crate::peer::Peer;
 
 /// Every row, in the order in which they are run.
-const FILES: [(&str, &str); 11] = [
+const FILES: [(&str, &str); 12] = [
     ("L1", include_str!("rows/L1.toml")),
     ("T1", include_str!("rows/T1.toml")),
     ("T2", include_str!("rows/T2.toml")),
     ("D1", include_str!("rows/D1.toml")),
     ("D2", include_str!("rows/D2.toml")),
     ("R1", include_str!("rows/R1.toml")),
+    ("R2", include_str!("rows/R2.toml")),
     ("F1", include_str!("rows/F1.toml")),
     ("G1", include_str!("rows/G1.toml")),
     ("G2", include_str!("rows/G2.toml")),
@@ -84,7 +85,7 @@ pub(crate) struct Series {
     pub(crate) prepare: Vec<String>,
     /// How the server is started again after `prepare`.
     pub(crate) restart: Option<Restart>,
-    /// A command line whose rate makes `{half}`.
+    /// A command line whose rate makes `{half}` and `{share}`.
     pub(crate) probe: Option<String>,
     /// A command line that runs at the same time as the load, and before it alone.
     pub(crate) beside: Option<String>,
@@ -302,17 +303,23 @@ pub(crate) struct Values {
     pub(crate) x: u32,
     /// How long to measure.
     pub(crate) seconds: u32,
-    /// Half of the highest rate, in records a second.
-    pub(crate) half: u32,
+    /// The highest rate, in records a second.
+    pub(crate) highest: u32,
 }
 
 impl Values {
+    /// x percent of the highest rate, and at least one record a second.
+    fn share(&self) -> u64 {
+        (u64::from(self.highest) * u64::from(self.x) / 100).max(1)
+    }
+
     /// The words of a command line.
     pub(crate) fn words(&self, line: &str) -> Vec<String> {
         let filled = |word: &str| {
             word.replace("{x}", &self.x.to_string())
                 .replace("{seconds}", &self.seconds.to_string())
-                .replace("{half}", &self.half.to_string())
+                .replace("{half}", &(self.highest / 2).to_string())
+                .replace("{share}", &self.share().to_string())
         };
         line.split_whitespace().map(filled).collect()
     }
@@ -359,7 +366,7 @@ mod tests {
         let rows = Row::select(&[]).unwrap();
         let headline = |row: &&Row| row.series.iter().any(|series| series.headline);
         let ids: Vec<_> = rows.iter().filter(headline).map(|row| &row.id).collect();
-        assert_eq!(ids, ["T1", "T2", "D1"]);
+        assert_eq!(ids, ["T1", "T2", "D1", "D2"]);
     }
 
     #[test]
@@ -367,7 +374,7 @@ mod tests {
         let values = Values {
             x: 16,
             seconds: 2,
-            half: 500,
+            highest: 1_000,
         };
         for series in Row::select(&[]).unwrap().iter().flat_map(|row| &row.series) {
             let floors = series.figures.iter().flat_map(|figure| &figure.floor);
@@ -378,10 +385,10 @@ mod tests {
                 assert!(!words.contains(['{', '}']), "{words}");
             }
         }
-        let line = "produce --in-flight {x} --seconds {seconds} --rate {half}";
+        let line = "produce --in-flight {x} --seconds {seconds} --rate {half} {share}";
         assert_eq!(
             values.words(line).join(" "),
-            "produce --in-flight 16 --seconds 2 --rate 500"
+            "produce --in-flight 16 --seconds 2 --rate 500 160"
         );
     }
 

@@ -36,6 +36,8 @@ pub(crate) struct Server {
     pub(crate) address: String,
     /// When it was started.
     pub(crate) started: Instant,
+    /// How long it then took until it served.
+    pub(crate) ready_after: Duration,
 }
 
 impl Server {
@@ -69,6 +71,7 @@ impl Server {
             child,
             address,
             started,
+            ready_after: started.elapsed(),
         })
     }
 
@@ -99,6 +102,7 @@ impl Server {
             child,
             address,
             started,
+            ready_after: started.elapsed(),
         })
     }
 

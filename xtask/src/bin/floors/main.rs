@@ -16,6 +16,7 @@ mod fan_out;
 mod memory;
 mod network;
 mod report;
+mod scan;
 
 use std::{iter, path::PathBuf, time::Duration};
 
@@ -28,6 +29,7 @@ use fan_out::FanOut;
 use memory::InProcess;
 use network::{RoundTrip, Tail};
 use report::Report;
+use scan::Scan;
 
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
@@ -52,6 +54,7 @@ const ALL: &[&str] = &[
     "append --batch 16384",
     "append --batch 131072",
     "append --batch 1048576",
+    "scan --window 1048576",
     "tail --chunk 65536",
     "tail --chunk 262144",
     "fan-out --connections 100",
@@ -93,6 +96,7 @@ enum Floor {
     Sync(Sync),
     GroupCommit(GroupCommit),
     Append(Append),
+    Scan(Scan),
     Tail(Tail),
     FanOut(FanOut),
     InProcess(InProcess),
@@ -141,6 +145,10 @@ impl Cli {
             Floor::Append(floor) => {
                 disk::warm_guest_memory();
                 report.row("append", floor, || floor.measure(dir, duration))
+            }
+            Floor::Scan(floor) => {
+                let file = scan::file(dir)?;
+                report.row("scan", floor, || floor.measure(&file))
             }
             Floor::Tail(floor) => report.row("tail", floor, || floor.measure(duration)),
             Floor::FanOut(floor) => report.row("fan-out", floor, || floor.measure(duration)),

@@ -34,15 +34,17 @@ pub(super) struct Usage {
 }
 
 impl Child {
-    /// Starts this program as a broker and waits until it says that it is ready.
+    /// Starts this program as a broker and waits until it says that it is ready. What of its logs it
+    /// reads first is `verify`: `tail` or `all`.
     ///
     /// # Errors
     /// It ended instead; the reason has what it said.
-    pub(super) async fn start(data: &Path) -> Outcome<Self> {
+    pub(super) async fn start(data: &Path, verify: &str) -> Outcome<Self> {
         let program = std::env::current_exe().map_err(|error| cannot(&error))?;
         let mut process = process::Command::new(program)
             .args(["serve", "--native-listen", "127.0.0.1:0", "--data-dir"])
             .arg(data)
+            .args(["--storage-verify", verify])
             .env("RATATOSKR_LOG__FORMAT", "json")
             .stdin(Stdio::null())
             .stdout(Stdio::null())

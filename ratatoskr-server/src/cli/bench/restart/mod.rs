@@ -27,7 +27,8 @@ use fill::Filled;
 const EXAMPLES: &str = "\
 Examples:
   $ ratatoskr bench restart --bytes 8MB
-  $ ratatoskr bench restart --bytes 4MiB --partitions 20 --durability os --output json";
+  $ ratatoskr bench restart --bytes 4MiB --partitions 20 --durability os --output json
+  $ ratatoskr bench restart --bytes 8MB --full-scan";
 
 /// What is filled, and what is done to it.
 #[derive(Clone, Debug, clap::Args)]
@@ -43,6 +44,9 @@ pub(super) struct Options {
     /// Bytes of a record's value, at least 24
     #[arg(long, value_name = "BYTES", default_value_t = 1_024)]
     size: usize,
+    /// Start again with all logs read and verified, as after the loss of the last checkpoint
+    #[arg(long)]
+    full_scan: bool,
     #[command(flatten)]
     durability: target::DurabilityOption,
     /// Fill a directory in here [default: where the system keeps temporary files]
@@ -61,14 +65,15 @@ pub(super) async fn run(
     let directory = embedded::directory(options.directory.as_deref())?;
     let data = directory.path().join("data");
     let durability = options.durability.durability.unwrap_or(Durability::Fsync);
-    let broker = Child::start(&data).await?;
+    let broker = Child::start(&data, "tail").await?;
     let client = broker.connect(at).await?;
     let filled = Filled::fill(options, durability, &client, at).await?;
     client.close();
     broker.kill().await?;
     let cold = child::drop_page_cache();
     let start = Instant::now();
-    let broker = Child::start(&data).await?;
+    let verify = if options.full_scan { "all" } else { "tail" };
+    let broker = Child::start(&data, verify).await?;
     let ready = start.elapsed();
     let client = broker.connect(at).await?;
     let first_fetch = timed(start, filled.fetch_first(&client, at)).await?;
@@ -80,6 +85,7 @@ pub(super) async fn run(
         .with("durability", durability)
         .with("partitions", options.partitions)
         .with("size", options.size)
+        .with("verify", verify)
         .with("page_cache", if cold { "dropped" } else { "kept" })
         .with_figure("ready_ms", ms(ready))
         .with_figure("first_fetch_ms", ms(first_fetch))
@@ -87,6 +93,12 @@ pub(super) async fn run(
         .with_figure("resident_bytes", usage.resident_bytes)
         .with_figure("open_descriptors", usage.open_descriptors)
         .verified(kept.is_ok());
+    let report = if options.full_scan {
+        let scan = Report::new("full scan", filled.records, filled.bytes, ready);
+        report.with_figure("verified_bytes_per_second", scan.bytes_per_second)
+    } else {
+        report
+    };
     verdict::print(&report, style, out)?;
     kept.map_err(|why| {
         Failure::new(
