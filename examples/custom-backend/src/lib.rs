@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use ratatoskr_core::{
     batch::RecordBatch,
+    compaction::{CompactRequest, Compacted},
     config::TopicConfig,
     name::{TopicId, TopicName},
     offset::{Bounds, Offset, PartitionIndex},
@@ -190,6 +191,10 @@ impl Partition for VecPartition {
 
     async fn flush(&self) -> StorageResult<Offset> {
         self.with(|log| Ok(log.bounds.log_end))
+    }
+
+    async fn compact(&self, _: &CompactRequest) -> StorageResult<Compacted> {
+        Err(StorageError::Unsupported("compaction".into()))
     }
 
     fn stats(&self) -> PartitionStats {

@@ -6,6 +6,7 @@
 mod admin;
 mod builder;
 mod catalog;
+mod compaction;
 mod config;
 mod context;
 mod fetch;

@@ -43,7 +43,7 @@ impl PartitionCell {
             .add(u64::from(records.unsigned_abs()), bytes as u64);
     }
 
-    fn reader(&self) -> Result<Reader, Error> {
+    pub(super) fn reader(&self) -> Result<Reader, Error> {
         if let Some(reader) = &*self.reader.read() {
             return Ok(reader.clone());
         }
@@ -76,7 +76,11 @@ impl PartitionCell {
         })
     }
 
-    fn answered<T>(&self, reader: &Reader, answer: Result<T, Failure>) -> Result<T, Error> {
+    pub(super) fn answered<T>(
+        &self,
+        reader: &Reader,
+        answer: Result<T, Failure>,
+    ) -> Result<T, Error> {
         answer.map_err(|failure| self.failed(reader.opening, &failure))
     }
 
