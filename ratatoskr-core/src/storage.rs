@@ -25,14 +25,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     batch::{BatchHeader, RecordBatch},
-    compaction::{CompactRequest, Compacted},
     config::{Durability, TopicConfig},
     name::{TopicId, TopicName},
     offset::{Bounds, Offset, PartitionIndex},
     time::Timestamp,
 };
 
-pub use crate::storage_error::{IoKind, StorageError};
+pub use crate::{
+    compaction::{CompactRequest, Compacted},
+    storage_error::{IoKind, StorageError},
+};
 
 /// What every storage method answers with.
 pub type StorageResult<T> = Result<T, StorageError>;
@@ -355,7 +357,8 @@ pub struct PartitionStats {
     pub bytes: u64,
     /// Segments in order; retention removes whole ones. At least one where there are records.
     pub segments: Vec<SegmentStats>,
-    /// Up to here the log has been compacted; 0 where it never was.
+    /// Up to here the log has been compacted; where it never was, at most where its first segment
+    /// begins.
     pub compacted_to: Offset,
 }
 

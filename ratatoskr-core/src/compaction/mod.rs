@@ -30,7 +30,11 @@ mod cleaner;
 mod key_map;
 mod pace;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    ops::{AddAssign, Range},
+    sync::Arc,
+    time::Duration,
+};
 
 pub use cleaner::{Cleaner, Mapping, Pass};
 pub use pace::Pace;
@@ -65,6 +69,19 @@ pub struct Compacted {
     pub after: Amount,
 }
 
+/// Up to where a log is compacted whose segments, in order, span these offsets and were compared with
+/// all later records below the offset beside them.
+pub fn compacted_to(segments: impl IntoIterator<Item = (Range<Offset>, Offset)>) -> Offset {
+    let mut to = Offset::ZERO;
+    for (offsets, compared_to) in segments {
+        to = to.max(offsets.start).max(compared_to.min(offsets.end));
+        if compared_to < offsets.end {
+            break;
+        }
+    }
+    to
+}
+
 /// So many bytes and records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Amount {
@@ -72,6 +89,13 @@ pub struct Amount {
     pub bytes: u64,
     /// Records in them.
     pub records: u64,
+}
+
+impl AddAssign for Amount {
+    fn add_assign(&mut self, more: Self) {
+        self.bytes += more.bytes;
+        self.records += more.records;
+    }
 }
 
 impl Compacted {

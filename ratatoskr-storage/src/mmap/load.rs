@@ -11,7 +11,7 @@ use ratatoskr_core::{
 use super::{
     LogConfig, Quarantined,
     index::{FORMAT_VERSION, HEADER_BYTES, HeaderFault, IndexEntry, IndexHeader, Seed},
-    names::{failed, index_name},
+    names::{SegmentName, failed},
     scan::{ScanFrom, scan},
     segment::{Extent, Place, Segment},
 };
@@ -26,9 +26,10 @@ pub(super) struct IndexOnDisk {
 }
 
 impl IndexOnDisk {
-    /// Reads the index of the segment at `base_offset`; one that is missing or damaged is empty.
-    pub(super) fn read(place: &Place, base_offset: Offset) -> StorageResult<Self> {
-        let path = place.dir.join(index_name(base_offset));
+    /// Reads the index of a segment; one that is missing or damaged is empty.
+    pub(super) fn read(place: &Place, name: SegmentName) -> StorageResult<Self> {
+        let base_offset = name.base_offset;
+        let path = place.dir.join(name.index());
         let wrap = |error| StorageError::io(format_args!("read {}", path.display()), error);
         let file = match place.fs.open(&path, OpenMode::Read) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
@@ -71,7 +72,7 @@ pub(super) fn load(
     segment: &Arc<Segment>,
     next_base: Offset,
 ) -> StorageResult<Vec<Quarantined>> {
-    let index = IndexOnDisk::read(place, segment.base_offset)?;
+    let index = IndexOnDisk::read(place, segment.name)?;
     let log_path = segment.log_path();
     let wrap = |e| failed("read", &log_path, e);
     let log = segment.log_file().map_err(wrap)?;
