@@ -32,6 +32,7 @@ pub mod appending;
 mod batches;
 pub mod cancellation;
 pub mod catalog;
+mod compactable;
 pub mod compacting;
 pub mod concurrency;
 mod log;

@@ -1,149 +1,22 @@
 //! Compaction through a broker, on both backends: what readers see, while they and producers go on.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
+mod running;
+
+use std::{sync::Arc, time::Duration};
 
 use ratatoskr_core::{
     Broker, Error,
     batch::{BatchBuilder, BatchError, RecordBatch},
-    broker::{BrokerConfig, FetchPartition, FetchRequest, NewTopic, OffsetSpec, StreamOptions},
+    broker::{BrokerConfig, FetchPartition, FetchRequest, OffsetSpec, StreamOptions},
     config::{Compression, TopicConfigChange},
-    name::TopicName,
-    offset::{Offset, PartitionIndex},
+    offset::Offset,
     producer::{ProducerStamp, Sequence},
     record::Record,
-    storage::Storage,
-    time::{ManualClock, Timestamp},
+    time::ManualClock,
 };
-use ratatoskr_storage::{MemoryStorage, MmapOptions, MmapStorage};
+use ratatoskr_storage::MemoryStorage;
 
-const NOW: Timestamp = Timestamp::new(1_700_000_000_000);
-const FIRST: PartitionIndex = PartitionIndex::new(0);
-const HOUR: Duration = Duration::from_hours(1);
-
-/// A broker over one of the backends, whose time stands still unless it is told.
-struct Running {
-    broker: Broker,
-    clock: Arc<ManualClock>,
-    disk: Option<Arc<MmapStorage>>,
-}
-
-impl Running {
-    async fn over(storage: Arc<dyn Storage>, disk: Option<Arc<MmapStorage>>) -> Self {
-        let clock = Arc::new(ManualClock::at(NOW));
-        let mut builder = Broker::builder(storage, clock.clone());
-        if let Some(disk) = &disk {
-            builder = builder.committer(disk.committer());
-        }
-        let config = BrokerConfig {
-            compaction_interval: Duration::from_secs(1),
-            ..BrokerConfig::default()
-        };
-        let broker = builder.config(config).open().await.unwrap();
-        Self {
-            broker,
-            clock,
-            disk,
-        }
-    }
-
-    async fn in_memory() -> Self {
-        Self::over(Arc::new(MemoryStorage::new()), None).await
-    }
-
-    async fn on_disk(path: &Path) -> Self {
-        let disk = MmapStorage::open(path, MmapOptions::default()).await;
-        let disk = Arc::new(disk.unwrap());
-        Self::over(disk.clone(), Some(disk)).await
-    }
-
-    async fn create(&self, settings: &[(&str, &str)]) {
-        let mut config = TopicConfigChange::default();
-        config.set("cleanup_policy", "compact").unwrap();
-        config.set("segment_bytes", "4KiB").unwrap();
-        for (key, value) in settings {
-            config.set(key, value).unwrap();
-        }
-        let topic = NewTopic {
-            config,
-            ..NewTopic::default()
-        };
-        self.broker
-            .create_topic(&topic_name(), topic)
-            .await
-            .unwrap();
-    }
-
-    /// Publishes a value for each of so many keys, round after round.
-    async fn publish(&self, rounds: u32, keys: u32) {
-        for round in 0..rounds {
-            let records = (0..keys).map(|key| {
-                let value = format!("round {round} {}", "x".repeat(100));
-                Record::new(value).with_key(format!("key {key}"))
-            });
-            let sent = self.broker.publish_many(&topic_name(), records.collect());
-            sent.await.unwrap();
-        }
-    }
-
-    /// Lets rounds of compaction go by until one removed something, or nothing more.
-    async fn compacted(&self) -> u64 {
-        let mut before = 0;
-        for _ in 0..600 {
-            tokio::time::sleep(Duration::from_secs(2)).await;
-            let now = self.broker.stats().total.records_compacted;
-            if now > 0 && now == before {
-                return now;
-            }
-            before = now;
-        }
-        before
-    }
-
-    /// What a reader from the start sees.
-    async fn read(&self) -> Vec<(Offset, Record)> {
-        let end = self
-            .broker
-            .bounds(&topic_name(), FIRST)
-            .unwrap()
-            .high_watermark;
-        let stream = self.broker.stream(&topic_name(), StreamOptions::default());
-        let mut records = stream.await.unwrap();
-        let mut found = Vec::new();
-        // The last record is never compacted.
-        loop {
-            let record = records.next().await.unwrap().unwrap();
-            let offset = record.offset;
-            found.push((offset, record.record));
-            if offset.plus(1) >= end {
-                return found;
-            }
-        }
-    }
-
-    async fn close(self) {
-        let report = self.broker.shutdown(Duration::from_secs(10)).await;
-        assert!(report.unwrap().is_clean());
-        drop(self.broker);
-        if let Some(disk) = self.disk {
-            disk.close().await.unwrap();
-        }
-    }
-}
-
-fn topic_name() -> TopicName {
-    TopicName::parse("users").unwrap()
-}
-
-fn latest(records: &[(Offset, Record)]) -> BTreeMap<Vec<u8>, Offset> {
-    let keys = records.iter().map(|(offset, record)| {
-        let key = record
-            .key
-            .as_ref()
-            .expect("records without a key are refused");
-        (key.to_vec(), *offset)
-    });
-    keys.collect()
-}
+use running::{FIRST, HOUR, NOW, Running, latest, topic_name};
 
 /// Makes a test of each backend.
 macro_rules! on_both {
@@ -199,9 +72,8 @@ async fn the_latest_record_of_each_key_stays_for_readers_from_the_start(running:
 
 async fn producers_and_readers_go_on_beside_compaction(running: Running) {
     running.create(&[("dirty_ratio_min", "0.01")]).await;
-    let stream = running
-        .broker
-        .stream(&topic_name(), StreamOptions::default());
+    let name = topic_name();
+    let stream = running.broker.stream(&name, StreamOptions::default());
     let mut follower = stream.await.unwrap();
     let mut followed = Vec::new();
     for _ in 0..40 {
@@ -383,23 +255,19 @@ async fn a_trim_and_a_look_up_by_time_find_their_way(running: Running) {
     let there = running.read().await;
     for seconds in [0, 50, 150, 199] {
         let at = NOW.plus(Duration::from_secs(seconds));
-        let found = running
-            .broker
-            .offset_at(&topic_name(), FIRST, OffsetSpec::Timestamp(at));
-        let first = there
+        let spec = OffsetSpec::Timestamp(at);
+        let found = running.broker.offset_at(&topic_name(), FIRST, spec).await;
+        let mut late = there
             .iter()
-            .find(|(_, record)| record.timestamp >= Some(at));
-        assert_eq!(
-            found.await.unwrap(),
-            first.map(|(offset, _)| *offset),
-            "{seconds} s"
-        );
+            .filter(|(_, record)| record.timestamp >= Some(at));
+        let expected = late.next().map(|(offset, _)| *offset);
+        assert_eq!(found.unwrap(), expected, "{seconds} s");
     }
     // In the middle of what stands for others.
     let to = Offset::new(50);
     running.broker.trim(&topic_name(), FIRST, to).await.unwrap();
     assert_eq!(running.read().await, there);
-    let fetched = running.broker.fetch(FetchRequest {
+    let request = FetchRequest {
         partitions: vec![FetchPartition {
             topic: topic_name(),
             partition: FIRST,
@@ -407,7 +275,8 @@ async fn a_trim_and_a_look_up_by_time_find_their_way(running: Running) {
             bytes_max: 1 << 20,
         }],
         ..FetchRequest::default()
-    });
+    };
+    let fetched = running.broker.fetch(&request);
     assert!(fetched.await.is_ok());
     running.close().await;
 }
