@@ -185,6 +185,10 @@ impl PartitionCell {
         Arc::clone(&self.topic.config())
     }
 
+    pub(super) const fn context(&self) -> &Arc<Context> {
+        &self.context
+    }
+
     pub(super) const fn readable(&self) -> &Readable {
         &self.readable
     }
