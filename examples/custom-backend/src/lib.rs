@@ -23,7 +23,6 @@ use ratatoskr_core::{
 /// A catalog of topics, each with the logs of its partitions.
 #[derive(Clone, Debug, Default)]
 pub struct VecStorage(Arc<Mutex<HashMap<TopicId, Kept>>>);
-
 type Kept = (TopicDescriptor, Vec<Log>);
 
 #[derive(Clone, Debug, Default)]

@@ -111,7 +111,7 @@ pub async fn compaction_goes_on_where_its_memory_ended(subject: &Subject) {
     let until = log.seal();
     let small = CompactRequest {
         key_map_bytes_max: 24 * 40,
-        ..asked(until)
+        ..asked(Offset::MAX)
     };
     let mut to = Offset::ZERO;
     let mut passes = 0;
@@ -205,17 +205,6 @@ pub async fn compacting_again_changes_nothing(subject: &Subject) {
     let again = log.compact(&asked(until)).await;
     assert_eq!(again, Compacted::nothing(first.to));
     assert_eq!(bytes_of(&log.batches().await), once);
-    // Nor does it where later records have nothing to do with it.
-    log.append(&["q"]);
-    log.seal();
-    log.compact(&asked(Offset::MAX)).await;
-    let twice = bytes_of(&log.batches().await);
-    let same = once.iter().zip(&twice).take_while(|(a, b)| a == b).count();
-    assert!(
-        same > once.len() / 2,
-        "only {same} of {} bytes are the same",
-        once.len()
-    );
 }
 
 /// Batches of each codec are compacted, and read as before.

@@ -240,7 +240,7 @@ impl Drop for Cleaned {
 
 impl Log {
     /// Where these segments lie among those of the log, if they all do, one behind the other.
-    fn place_of(&self, segments: &[Arc<Segment>]) -> Option<usize> {
+    pub(super) fn place_of(&self, segments: &[Arc<Segment>]) -> Option<usize> {
         let view = self.view.read();
         let first = segments.first()?;
         let at = view.segments.iter().position(|s| Arc::ptr_eq(s, first))?;

@@ -174,11 +174,32 @@ impl Work {
             return Err(StorageError::Closed);
         }
         log.0.check_usable()?;
-        match std::mem::replace(&mut self.stage, Stage::Done) {
+        let stepped = match std::mem::replace(&mut self.stage, Stage::Done) {
             Stage::Mapping(mapping) => self.map(mapping),
             Stage::Cleaning(pass, cleaned) => self.clean(pass, cleaned),
             Stage::Done => Err(StorageError::Closed),
+        };
+        match stepped {
+            // Retention was faster; what is left is the next pass's.
+            Err(_) if self.is_overtaken() => Ok(self.end_early()),
+            stepped => stepped,
         }
+    }
+
+    /// Whether the segment to read next is not part of the log any more.
+    fn is_overtaken(&self) -> bool {
+        let next = self.segments.get(self.number);
+        next.is_some_and(|(next, _)| self.log.0.place_of(std::slice::from_ref(next)).is_none())
+    }
+
+    /// The end of the pass, wherever the log is compacted to by now.
+    fn end_early(&self) -> Step {
+        let view = self.log.0.view.read();
+        Step::Done(Compacted {
+            to: compacted_to(&view.segments, view.log_end),
+            before: self.before,
+            after: self.after,
+        })
     }
 
     fn map(&mut self, mut mapping: Mapping) -> StorageResult<Step> {
@@ -211,10 +232,11 @@ impl Work {
 
     fn clean(&mut self, pass: Pass, mut cleaned: Option<Cleaned>) -> StorageResult<Step> {
         let Some((segment, end_offset)) = self.segments.get(self.number).cloned() else {
-            let in_place = self.put_in_place(cleaned, pass.end())?;
-            let to = if in_place { pass.end() } else { self.reached() };
+            if !self.put_in_place(cleaned, pass.end())? {
+                return Ok(self.end_early());
+            }
             return Ok(Step::Done(Compacted {
-                to,
+                to: pass.end(),
                 before: self.before,
                 after: self.after,
             }));
@@ -229,13 +251,7 @@ impl Work {
             if let Some(full) = cleaned.take_if(|cleaned| !has_room(cleaned))
                 && !self.put_in_place(Some(full), pass.end())?
             {
-                // Retention was faster; what is left is the next pass's.
-                let to = self.reached();
-                return Ok(Step::Done(Compacted {
-                    to,
-                    before: self.before,
-                    after: self.after,
-                }));
+                return Ok(self.end_early());
             }
             if is_compared {
                 self.go_on();
@@ -275,12 +291,6 @@ impl Work {
         self.before += before;
         self.after += after;
         Ok(true)
-    }
-
-    /// Up to where the log is compacted by now.
-    fn reached(&self) -> Offset {
-        let view = self.log.0.view.read();
-        compacted_to(&view.segments, view.log_end)
     }
 
     /// Goes on to the next segment.

@@ -8,7 +8,7 @@ use ratatoskr_core::{
     Broker, Error,
     batch::{BatchBuilder, BatchError, RecordBatch},
     broker::{BrokerConfig, FetchPartition, FetchRequest, OffsetSpec, StreamOptions},
-    config::{Compression, TopicConfigChange},
+    config::Compression,
     offset::Offset,
     producer::{ProducerStamp, Sequence},
     record::Record,
@@ -52,11 +52,13 @@ on_both! {
 }
 
 async fn the_latest_record_of_each_key_stays_for_readers_from_the_start(running: Running) {
-    running.create(&[]).await;
+    // Not compacted yet, so that there is a before.
+    running.create(&[("cleanup_policy", "delete")]).await;
     running.publish(60, 5).await;
     let bounds = running.broker.bounds(&topic_name(), FIRST).unwrap();
     let before = running.read().await;
     assert_eq!(before.len(), 300);
+    running.alter("cleanup_policy", "compact").await;
     let removed = running.compacted().await;
     let after = running.read().await;
     assert_eq!(after.len() as u64, 300 - removed);
@@ -179,13 +181,7 @@ async fn topics_that_delete_keep_what_is_superseded(running: Running) {
     }
     assert_eq!(running.read().await.len(), 300);
     // Until the topic is altered.
-    let mut change = TopicConfigChange::default();
-    change.set("cleanup_policy", "compact,delete").unwrap();
-    running
-        .broker
-        .alter_topic(&topic_name(), &change)
-        .await
-        .unwrap();
+    running.alter("cleanup_policy", "compact,delete").await;
     assert!(running.compacted().await > 200);
     running.close().await;
 }

@@ -71,6 +71,13 @@ impl Running {
             .unwrap();
     }
 
+    pub(crate) async fn alter(&self, key: &str, value: &str) {
+        let mut change = TopicConfigChange::default();
+        change.set(key, value).unwrap();
+        let name = topic_name();
+        self.broker.alter_topic(&name, &change).await.unwrap();
+    }
+
     /// Publishes a value for each of so many keys, round after round.
     pub(crate) async fn publish(&self, rounds: u32, keys: u32) {
         for round in 0..rounds {

@@ -265,8 +265,8 @@ fn a_crash_at_any_change_leaves_the_old_or_the_new() {
         for seed in 0..4 {
             let (fs, log, all, checkpoint) = prepare();
             fs.stop_before(change);
-            let stopped = compact(&log, &asked());
-            assert!(stopped.is_err() || fs.changes() >= last);
+            let _ = compact(&log, &asked());
+            assert!(fs.is_stopped() || change == last);
             drop(log);
             let what = format!("change {change}, seed {seed}");
             let fs = fs.crash(seed);
