@@ -32,11 +32,16 @@ fn open(path: &Path) -> Arc<MmapStorage> {
 }
 
 fn open_on(fs: Arc<dyn FileSystem>, path: &Path) -> Arc<MmapStorage> {
+    open_of(fs, path, 64 << 10)
+}
+
+/// With a write-ahead log of two files of so many bytes.
+fn open_of(fs: Arc<dyn FileSystem>, path: &Path, file_bytes: u64) -> Arc<MmapStorage> {
     let options = MmapOptions {
         wal: WalOptions {
-            file_bytes: 64 << 10,
-            first_file_bytes: 64 << 10,
-            wal_bytes_max: 128 << 10,
+            file_bytes,
+            first_file_bytes: file_bytes,
+            wal_bytes_max: 2 * file_bytes,
             ..WalOptions::default()
         },
         threads: false,
@@ -223,7 +228,7 @@ fn compact_all() -> CompactRequest {
     }
 }
 
-/// A topic of small segments with 40 batches of one key, all in one file of the write-ahead log.
+/// A topic of small segments with 40 batches of one key.
 async fn compactable(storage: &MmapStorage) -> Arc<dyn Topic> {
     let config = TopicConfig {
         segment_bytes: 4 << 10,
@@ -243,7 +248,8 @@ async fn frames_that_compaction_has_overtaken_are_not_taken_for_corruption() {
     let fs = SimFileSystem::new();
     let directory = Path::new("/data");
     fs.create_dir(directory).unwrap();
-    let storage = open_on(Arc::new(fs.clone()), directory);
+    // All frames are in the first file, which no checkpoint recycles.
+    let storage = open_of(Arc::new(fs.clone()), directory, 1 << 20);
     let topic = compactable(&storage).await;
     let log = topic.partition(P0).unwrap();
     let compacted = log.compact(&compact_all()).await.unwrap();
@@ -256,7 +262,7 @@ async fn frames_that_compaction_has_overtaken_are_not_taken_for_corruption() {
     checkpoint.write(&layout).unwrap();
     let id = topic.id();
     drop((log, topic, storage));
-    let storage = open_on(Arc::new(fs), directory);
+    let storage = open_of(Arc::new(fs), directory, 1 << 20);
     let report = storage.recovery();
     assert!(report.failed.is_empty(), "{report:?}");
     assert!(report.frames >= 40, "the frames are there: {report}");

@@ -101,7 +101,8 @@ async fn producers_and_readers_go_on_beside_compaction(running: Running) {
 }
 
 async fn tombstones_go_once_their_time_is_up(running: Running) {
-    running.create(&[("tombstone_retention_ms", "1h")]).await;
+    let settings = [("tombstone_retention_ms", "1h"), ("dirty_ratio_min", "0.1")];
+    running.create(&settings).await;
     running.publish(1, 3).await;
     let mut gone = Record::new("").with_key("key 1");
     gone.value = None;
