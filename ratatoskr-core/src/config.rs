@@ -9,6 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::limits;
 
+mod ratio;
+
+pub use ratio::Ratio;
+
 /// When a record may be read and is acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Durability {
@@ -220,6 +224,26 @@ pub struct TopicConfig {
     pub cleanup_policy: CleanupPolicy,
     /// Whose time records carry.
     pub timestamp_type: TimestampType,
+    /// How long a compacted log still shows that a key was deleted.
+    #[serde(default = "tombstone_retention_default")]
+    pub tombstone_retention: Duration,
+    /// Compaction leaves records alone that are younger than this.
+    #[serde(default)]
+    pub compaction_lag: Duration,
+    /// Records older than this are compacted however few they are; `None` for no bound.
+    #[serde(default)]
+    pub compaction_lag_max: Option<Duration>,
+    /// A log is compacted once this part of its sealed bytes is new since the last time.
+    #[serde(default = "dirty_ratio_default")]
+    pub dirty_ratio_min: Ratio,
+}
+
+const fn tombstone_retention_default() -> Duration {
+    Duration::from_hours(24)
+}
+
+const fn dirty_ratio_default() -> Ratio {
+    Ratio::HALF
 }
 
 impl TopicConfig {
@@ -236,6 +260,10 @@ impl TopicConfig {
             compression: Compression::None,
             cleanup_policy: CleanupPolicy::Delete,
             timestamp_type: TimestampType::CreateTime,
+            tombstone_retention: tombstone_retention_default(),
+            compaction_lag: Duration::ZERO,
+            compaction_lag_max: None,
+            dirty_ratio_min: dirty_ratio_default(),
         }
     }
 
@@ -252,6 +280,10 @@ impl TopicConfig {
             compression: Some(self.compression),
             cleanup_policy: Some(self.cleanup_policy),
             timestamp_type: Some(self.timestamp_type),
+            tombstone_retention: Some(self.tombstone_retention),
+            compaction_lag: Some(self.compaction_lag),
+            compaction_lag_max: Some(self.compaction_lag_max),
+            dirty_ratio_min: Some(self.dirty_ratio_min),
         };
         all.entries()
     }
@@ -270,6 +302,15 @@ impl TopicConfig {
                 "batch_bytes_max",
                 &self.batch_bytes_max.to_string(),
                 "1024 to 67108864",
+            ));
+        }
+        if let Some(lag_max) = self.compaction_lag_max
+            && lag_max < self.compaction_lag
+        {
+            return Err(InvalidConfig::new(
+                "compaction_lag_max_ms",
+                &lag_max.as_millis().to_string(),
+                "no less than compaction_lag_ms",
             ));
         }
         Ok(())
@@ -300,11 +341,19 @@ pub struct TopicConfigChange {
     pub cleanup_policy: Option<CleanupPolicy>,
     /// See [`TopicConfig::timestamp_type`].
     pub timestamp_type: Option<TimestampType>,
+    /// See [`TopicConfig::tombstone_retention`].
+    pub tombstone_retention: Option<Duration>,
+    /// See [`TopicConfig::compaction_lag`].
+    pub compaction_lag: Option<Duration>,
+    /// See [`TopicConfig::compaction_lag_max`].
+    pub compaction_lag_max: Option<Option<Duration>>,
+    /// See [`TopicConfig::dirty_ratio_min`].
+    pub dirty_ratio_min: Option<Ratio>,
 }
 
 impl TopicConfigChange {
     /// The names that [`set`](Self::set) knows.
-    pub const KEYS: [&'static str; 10] = [
+    pub const KEYS: [&'static str; 14] = [
         "durability",
         "retention_ms",
         "retention_bytes",
@@ -315,6 +364,10 @@ impl TopicConfigChange {
         "compression",
         "cleanup_policy",
         "timestamp_type",
+        "tombstone_retention_ms",
+        "compaction_lag_ms",
+        "compaction_lag_max_ms",
+        "dirty_ratio_min",
     ];
 
     /// Sets one value from text, as the command line and the wire do. Durations are milliseconds,
@@ -330,6 +383,11 @@ impl TopicConfigChange {
                 .filter(|d| !d.is_zero())
                 .map(Some)
                 .ok_or_else(|| InvalidConfig::new(key, value, "a duration such as 7d, or none")),
+        };
+        // For these none is nothing else than 0.
+        let span = || {
+            parse_duration(value)
+                .ok_or_else(|| InvalidConfig::new(key, value, "a duration such as 24h, or 0"))
         };
         let bytes = || {
             parse_bytes(value).ok_or_else(|| InvalidConfig::new(key, value, "a size such as 64MiB"))
@@ -355,6 +413,14 @@ impl TopicConfigChange {
             "compression" => self.compression = Some(value.parse()?),
             "cleanup_policy" => self.cleanup_policy = Some(value.parse()?),
             "timestamp_type" => self.timestamp_type = Some(value.parse()?),
+            "tombstone_retention_ms" => self.tombstone_retention = Some(span()?),
+            "compaction_lag_ms" => self.compaction_lag = Some(span()?),
+            "compaction_lag_max_ms" => self.compaction_lag_max = Some(duration()?),
+            "dirty_ratio_min" => {
+                let ratio = value.parse::<Ratio>();
+                let named = |wrong: InvalidConfig| InvalidConfig::new(key, value, &wrong.expected);
+                self.dirty_ratio_min = Some(ratio.map_err(named)?);
+            }
             _ => return Err(InvalidConfig::unknown(key)),
         }
         Ok(())
@@ -375,6 +441,10 @@ impl TopicConfigChange {
             "compression" => self.compression.map(|value| value.to_string()),
             "cleanup_policy" => self.cleanup_policy.map(|value| value.to_string()),
             "timestamp_type" => self.timestamp_type.map(|value| value.to_string()),
+            "tombstone_retention_ms" => self.tombstone_retention.map(|d| duration(Some(d))),
+            "compaction_lag_ms" => self.compaction_lag.map(|d| duration(Some(d))),
+            "compaction_lag_max_ms" => self.compaction_lag_max.map(duration),
+            "dirty_ratio_min" => self.dirty_ratio_min.map(|value| value.to_string()),
             other => unreachable!("{other} is in KEYS but has no value"),
         };
         let keys = Self::KEYS.into_iter();
@@ -397,6 +467,10 @@ impl TopicConfigChange {
             compression: self.compression.unwrap_or(base.compression),
             cleanup_policy: self.cleanup_policy.unwrap_or(base.cleanup_policy),
             timestamp_type: self.timestamp_type.unwrap_or(base.timestamp_type),
+            tombstone_retention: self.tombstone_retention.unwrap_or(base.tombstone_retention),
+            compaction_lag: self.compaction_lag.unwrap_or(base.compaction_lag),
+            compaction_lag_max: self.compaction_lag_max.unwrap_or(base.compaction_lag_max),
+            dirty_ratio_min: self.dirty_ratio_min.unwrap_or(base.dirty_ratio_min),
         };
         config.check()?;
         Ok(config)
@@ -478,6 +552,10 @@ mod tests {
         let mut config = TopicConfig::new(Durability::Interval(Duration::from_millis(250)));
         config.retention_bytes = Some(1 << 30);
         config.cleanup_policy = CleanupPolicy::CompactDelete;
+        config.tombstone_retention = Duration::ZERO;
+        config.compaction_lag = Duration::from_secs(90);
+        config.compaction_lag_max = Some(Duration::from_hours(1));
+        config.dirty_ratio_min = Ratio::from_thousandths(25).unwrap();
         config.timestamp_type = TimestampType::LogAppendTime;
         config.compression = Compression::Zstd;
         let mut change = TopicConfigChange::default();
@@ -503,6 +581,9 @@ mod tests {
             ("durability", "interval(0)"),
             ("durability", "paper"),
             ("compression", "brotli"),
+            ("dirty_ratio_min", "1.1"),
+            ("tombstone_retention_ms", "none"),
+            ("compaction_lag_max_ms", "0"),
             ("colour", "red"),
         ] {
             let mut change = TopicConfigChange::default();

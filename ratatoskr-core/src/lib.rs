@@ -73,6 +73,7 @@
 //! | [`broker`] | the engine: administration, sending, reading, subscriptions, supervision |
 //! | [`batch`], [`record`], [`routing`] | records, Kafka's record batches, which partition a key goes to |
 //! | [`storage`] | what a backend implements |
+//! | [`compaction`] | what keeps the latest record of each key |
 //! | [`commit`] | what decides order and durability: a write-ahead log, or a cluster |
 //! | [`wire`] | the frames of the native protocol |
 //! | [`name`], [`offset`], [`producer`], [`time`], [`config`] | the words that all of it is made of |
@@ -99,6 +100,7 @@ extern crate self as ratatoskr_core;
 pub mod batch;
 pub mod broker;
 pub mod commit;
+pub mod compaction;
 pub mod config;
 #[cfg(feature = "conformance")]
 pub mod conformance;

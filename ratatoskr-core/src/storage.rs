@@ -31,7 +31,10 @@ use crate::{
     time::Timestamp,
 };
 
-pub use crate::storage_error::{IoKind, StorageError};
+pub use crate::{
+    compaction::{CompactRequest, Compacted},
+    storage_error::{IoKind, StorageError},
+};
 
 /// What every storage method answers with.
 pub type StorageResult<T> = Result<T, StorageError>;
@@ -192,6 +195,20 @@ pub trait Partition: Send + Sync + fmt::Debug {
     /// durable end, which is at least the log end at the time of the call. A failed flush is never
     /// tried again on the same handle: it is a terminal error.
     async fn flush(&self) -> StorageResult<Offset>;
+
+    /// Compacts the log up to `request.until`, or as far before it as the backend can (it may leave
+    /// out what it still writes to) and the request's memory reaches: see
+    /// [`compaction`](crate::compaction). Appends and reads go on meanwhile; bounds and the offsets of
+    /// records stay. A read sees a batch as it was or as it has become. Waits for the request's pace.
+    ///
+    /// # Errors
+    /// [`StorageError::Unsupported`] where [`Capabilities::compaction`] is false.
+    /// [`StorageError::Corrupt`] where a batch that has to be looked at is not what was appended; the
+    /// log is compacted no further than to there.
+    ///
+    /// # Cancel safety
+    /// Dropping the future ends the compaction; what it has done so far stays done.
+    async fn compact(&self, request: &CompactRequest) -> StorageResult<Compacted>;
 
     /// What the log is made of now.
     fn stats(&self) -> PartitionStats;
@@ -369,6 +386,9 @@ pub struct PartitionStats {
     pub bytes: u64,
     /// Segments in order; retention removes whole ones. At least one where there are records.
     pub segments: Vec<SegmentStats>,
+    /// Up to here the log has been compacted; where it never was, at most where its first segment
+    /// begins.
+    pub compacted_to: Offset,
 }
 
 /// One segment of a partition's log.
@@ -391,6 +411,7 @@ impl FromIterator<SegmentStats> for PartitionStats {
         Self {
             bytes: segments.iter().map(|segment| segment.bytes).sum(),
             segments,
+            compacted_to: Offset::ZERO,
         }
     }
 }

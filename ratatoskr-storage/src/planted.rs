@@ -24,6 +24,10 @@ pub enum Bug {
     RecycledTooEarly,
     /// A log start is moved that is not in the write-ahead log yet.
     TrimNotLogged,
+    /// A compacted segment takes the place of others before it is synced.
+    CompactedUnsynced,
+    /// Segments are removed before what compaction made of them lasts.
+    ReplacedTooEarly,
     /// Batches are submitted without the partition's lock, and nobody checks that they continue it.
     SubmittedOutsideLock,
 }

@@ -1,5 +1,4 @@
 //! A storage backend of one's own: a partition is a `Vec` of batches, and one lock is over all.
-//!
 //! Three traits are all there is to implement; `tests/conformance.rs` certifies them. Producers,
 //! consumers, retention and the rest are the engine's, which runs over this backend in `main.rs`.
 //! It is kept short rather than fast: reads copy, and every batch is a segment of its own.
@@ -14,8 +13,9 @@ use ratatoskr_core::{
     name::{TopicId, TopicName},
     offset::{Bounds, Offset, PartitionIndex},
     storage::{
-        Appended, BatchSlices, Capabilities, Partition, PartitionStats, ReadRequest, SegmentStats,
-        Storage, StorageError, StorageResult, TimestampedOffset, Topic, TopicDescriptor, TryRead,
+        Appended, BatchSlices, Capabilities, CompactRequest, Compacted, Partition, PartitionStats,
+        ReadRequest, SegmentStats, Storage, StorageError, StorageResult, TimestampedOffset, Topic,
+        TopicDescriptor, TryRead,
     },
     time::Timestamp,
 };
@@ -23,7 +23,6 @@ use ratatoskr_core::{
 /// A catalog of topics, each with the logs of its partitions.
 #[derive(Clone, Debug, Default)]
 pub struct VecStorage(Arc<Mutex<HashMap<TopicId, Kept>>>);
-
 type Kept = (TopicDescriptor, Vec<Log>);
 
 #[derive(Clone, Debug, Default)]
@@ -101,10 +100,9 @@ impl Topic for VecTopic {
     }
 
     fn config(&self) -> TopicConfig {
-        let now = self
-            .0
-            .with(self.id(), |(topic, _)| Ok(topic.config.clone()));
-        now.unwrap_or_else(|_| self.1.config.clone())
+        let Self(storage, was) = self;
+        let now = storage.with(was.id, |(topic, _)| Ok(topic.config.clone()));
+        now.unwrap_or_else(|_| was.config.clone())
     }
 
     fn partition(&self, index: PartitionIndex) -> StorageResult<Arc<dyn Partition>> {
@@ -113,7 +111,6 @@ impl Topic for VecTopic {
     }
 }
 
-/// A handle to a partition.
 #[derive(Debug)]
 struct VecPartition(VecTopic, PartitionIndex);
 
@@ -180,16 +177,19 @@ impl Partition for VecPartition {
 
     async fn advance_log_start(&self, to: Offset) -> StorageResult<Bounds> {
         self.with(|log| {
-            let start = to.max(log.bounds.log_start);
-            log.bounds.check(start)?;
-            log.bounds.log_start = start;
-            log.batches.retain(|b| b.header().end_offset() > start);
+            log.bounds.check(to.max(log.bounds.log_start))?;
+            log.bounds.log_start = to.max(log.bounds.log_start);
+            log.batches.retain(|b| b.header().end_offset() > to);
             Ok(log.bounds)
         })
     }
 
     async fn flush(&self) -> StorageResult<Offset> {
         self.with(|log| Ok(log.bounds.log_end))
+    }
+
+    async fn compact(&self, _: &CompactRequest) -> StorageResult<Compacted> {
+        Err(StorageError::Unsupported("compaction".into()))
     }
 
     fn stats(&self) -> PartitionStats {

@@ -105,6 +105,15 @@ pub enum BatchError {
     /// A producer sent a batch stamped with the log's append time; only the broker stamps so.
     #[error("producers may not set the timestamp type to append time")]
     LogAppendTime,
+    /// A producer said when compaction may remove tombstones; only the broker says so.
+    #[error("producers may not set a delete horizon")]
+    DeleteHorizon,
+    /// A record without a key where the latest record of each key is kept.
+    #[error("record {index} of the batch has no key, and its topic is compacted")]
+    KeyMissing {
+        /// The record's place in the batch, from 0.
+        index: u32,
+    },
     /// A producer id without the epoch and sequence that go with it.
     #[error("producer {id} sent epoch {epoch} and sequence {sequence}")]
     InvalidProducer {

@@ -32,6 +32,7 @@ const ATTRIBUTE_COMPRESSION: i16 = 0b111;
 const ATTRIBUTE_LOG_APPEND_TIME: i16 = 1 << 3;
 const ATTRIBUTE_TRANSACTIONAL: i16 = 1 << 4;
 const ATTRIBUTE_CONTROL: i16 = 1 << 5;
+const ATTRIBUTE_DELETE_HORIZON: i16 = 1 << 6;
 
 /// A batch's header, decoded. Its `length` is kept as the number of bytes of the whole batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +45,7 @@ pub struct BatchHeader {
     pub leader_epoch: LeaderEpoch,
     /// CRC-32C of all bytes from the attributes on.
     pub crc: u32,
-    /// Codec, kind of timestamp, transactional, control: as bits.
+    /// Codec, kind of timestamp, transactional, control, delete horizon: as bits.
     pub attributes: i16,
     /// Last offset minus base offset.
     pub last_offset_delta: i32,
@@ -193,6 +194,12 @@ impl BatchHeader {
         self.attributes & ATTRIBUTE_CONTROL != 0
     }
 
+    /// From when on compaction may remove the batch's tombstones; `None` until compaction has seen
+    /// them. It takes the place of the base timestamp, as in Kafka (KIP-534).
+    pub fn delete_horizon(&self) -> Option<Timestamp> {
+        (self.attributes & ATTRIBUTE_DELETE_HORIZON != 0).then_some(self.base_timestamp)
+    }
+
     /// The idempotent producer it came from, if it came from one.
     #[inline]
     pub fn producer(&self) -> Option<ProducerStamp> {
@@ -207,6 +214,16 @@ impl BatchHeader {
         self.producer_id = producer.id;
         self.producer_epoch = producer.epoch;
         self.base_sequence = producer.base_sequence;
+    }
+
+    /// The records' timestamp deltas must be told from the new base timestamp as well.
+    pub(super) const fn set_delete_horizon(&mut self, at: Timestamp) {
+        self.attributes |= ATTRIBUTE_DELETE_HORIZON;
+        self.base_timestamp = at;
+    }
+
+    pub(super) const fn set_codec(&mut self, codec: Compression) {
+        self.attributes = (self.attributes & !ATTRIBUTE_COMPRESSION) | codec as i16;
     }
 
     pub(super) fn set_log_append_time(&mut self, now: Timestamp) {

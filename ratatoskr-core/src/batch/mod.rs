@@ -50,6 +50,7 @@ mod compression;
 mod error;
 mod header;
 mod records;
+mod retain;
 mod validate;
 mod varint;
 
@@ -61,6 +62,7 @@ pub use builder::BatchBuilder;
 pub use error::BatchError;
 pub use header::{BatchHeader, HEADER_BYTES};
 pub use records::{HeaderView, Headers, RecordLimits, RecordView, Records};
+pub use retain::KeyedRecord;
 
 use crate::{
     offset::{LeaderEpoch, Offset},

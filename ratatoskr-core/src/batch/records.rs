@@ -242,8 +242,8 @@ impl FusedIterator for Records {}
 pub(super) struct RawRecord<'a> {
     timestamp_delta: i64,
     pub(super) offset_delta: i32,
-    key: Option<&'a [u8]>,
-    value: Option<&'a [u8]>,
+    pub(super) key: Option<&'a [u8]>,
+    pub(super) value: Option<&'a [u8]>,
     headers: &'a [u8],
     header_count: usize,
 }

@@ -35,6 +35,9 @@ impl RecordBatch {
         if header.timestamp_type() == TimestampType::LogAppendTime {
             return Err(BatchError::LogAppendTime);
         }
+        if header.delete_horizon().is_some() {
+            return Err(BatchError::DeleteHorizon);
+        }
         if let Some(producer) = header.producer()
             && (producer.epoch.get() < 0 || producer.base_sequence.get() < 0)
         {
@@ -48,6 +51,24 @@ impl RecordBatch {
             Compression::None => self.skim(),
             _ => Ok(()),
         }
+    }
+
+    /// Checks that every record has a key, as compaction needs it. Compressed records are decompressed
+    /// to look at them.
+    ///
+    /// # Errors
+    /// [`BatchError::KeyMissing`] naming the first that has none; what keeps the records from being
+    /// read.
+    pub fn validate_keys(&self) -> Result<(), BatchError> {
+        let mut records = self.raw_records(&RecordLimits::default())?;
+        let mut index = 0;
+        while let Some(record) = records.next() {
+            if record?.key.is_none() {
+                return Err(BatchError::KeyMissing { index });
+            }
+            index += 1;
+        }
+        Ok(())
     }
 
     /// Walks the records, which are not compressed: they must fill the batch and be numbered from 0.

@@ -6,6 +6,7 @@ use crate::{
     broker::{
         Broker, Shared,
         catalog::Catalog,
+        compaction,
         config::BrokerConfig,
         context::Context,
         retention,
@@ -80,6 +81,7 @@ impl BrokerBuilder {
             admin: tokio::sync::Mutex::new(()),
         });
         retention::spawn(&shared);
+        compaction::spawn(&shared);
         Ok(Broker { shared })
     }
 }

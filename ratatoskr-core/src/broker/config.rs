@@ -27,6 +27,12 @@ pub struct BrokerConfig {
     pub producer_expiry: Duration,
     /// How often retention looks for records that are too old or too many.
     pub retention_interval: Duration,
+    /// How often compaction looks for logs that have become dirty.
+    pub compaction_interval: Duration,
+    /// Bytes a second that compaction reads and writes, all partitions together.
+    pub compaction_bytes_per_second: u64,
+    /// Most bytes of memory in which compaction notes keys.
+    pub compaction_key_map_bytes_max: usize,
     /// Wait before the first attempt to bring back what failed; it doubles with each attempt.
     pub restart_backoff_min: Duration,
     /// Longest wait between two attempts to bring back what failed.
@@ -46,6 +52,9 @@ impl Default for BrokerConfig {
             producers_per_partition_max: limits::PRODUCERS_PER_PARTITION_MAX,
             producer_expiry: limits::PRODUCER_EXPIRY,
             retention_interval: Duration::from_secs(30),
+            compaction_interval: Duration::from_secs(15),
+            compaction_bytes_per_second: limits::COMPACTION_BYTES_PER_SECOND,
+            compaction_key_map_bytes_max: limits::COMPACTION_KEY_MAP_BYTES_MAX,
             restart_backoff_min: Duration::from_millis(100),
             restart_backoff_max: Duration::from_secs(30),
         }

@@ -7,6 +7,7 @@ mod admin;
 mod batch_reader;
 mod builder;
 mod catalog;
+mod compaction;
 mod config;
 mod context;
 mod fetch;

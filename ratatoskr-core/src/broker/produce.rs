@@ -258,7 +258,11 @@ impl TopicState {
         if batch.header().is_transactional() {
             return Err(Error::Unsupported("transactions".to_owned()));
         }
-        Ok(batch.validate_from_producer(bytes_max)?)
+        batch.validate_from_producer(bytes_max)?;
+        if self.shared().config().cleanup_policy.compacts() {
+            batch.validate_keys()?;
+        }
+        Ok(())
     }
 }
 

@@ -166,6 +166,15 @@ impl ProducerTable {
         }
     }
 
+    /// Base offsets of all batches that are remembered, in order.
+    pub(super) fn batches(&self) -> Vec<Offset> {
+        let producers = self.producers.values();
+        let batches = producers.flat_map(|producer| &producer.batches);
+        let mut offsets: Vec<_> = batches.map(|batch| batch.base_offset).collect();
+        offsets.sort_unstable();
+        offsets
+    }
+
     /// Forgets producers that have been silent for longer than the expiry.
     pub(super) fn expire(&mut self, now: Duration) {
         let expiry = self.expiry;

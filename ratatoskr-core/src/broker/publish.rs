@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
-    batch::BatchBuilder,
+    batch::{BatchBuilder, BatchError},
     broker::{
         Broker,
         admin::NewTopic,
@@ -121,6 +121,7 @@ impl TopicState {
     }
 
     fn send_one(&self, record: &Record) -> Result<(PendingProduce, Timestamp), Error> {
+        check_keys(&self.shared().config(), std::slice::from_ref(record))?;
         let now = self.context().clock.now();
         let partition = self.route(record.key.as_deref());
         self.next_batch();
@@ -157,6 +158,7 @@ impl TopicState {
     /// Puts the records into batches and submits each as it is full, without waiting.
     fn send(&self, records: &[Record]) -> Result<Batches, Error> {
         let config = self.shared().config();
+        check_keys(&config, records)?;
         let now = self.context().clock.now();
         let mut batches = Batches {
             sent: Vec::with_capacity(1),
@@ -225,6 +227,15 @@ impl Filling {
             builder: BatchBuilder::new(config.compression).with_capacity(bytes.min(bytes_max)),
         }
     }
+}
+
+/// Whether the records have what compaction goes by, where their topic is compacted.
+fn check_keys(config: &TopicConfig, records: &[Record]) -> Result<(), BatchError> {
+    if !config.cleanup_policy.compacts() {
+        return Ok(());
+    }
+    let keyless = (0..).zip(records).find(|(_, record)| record.key.is_none());
+    keyless.map_or(Ok(()), |(index, _)| Err(BatchError::KeyMissing { index }))
 }
 
 fn metadata(produced: &Produced, delta: u32, timestamp: Timestamp) -> RecordMetadata {

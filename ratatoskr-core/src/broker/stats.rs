@@ -8,7 +8,7 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use crate::{broker::Broker, name::TopicName};
+use crate::{broker::Broker, compaction::Compacted, name::TopicName};
 
 /// What readers may see of a partition. Written under the partition's lock only.
 #[derive(Debug, Default)]
@@ -50,6 +50,8 @@ pub(super) struct Counters {
     bytes_out: AtomicU64,
     duplicates: AtomicU64,
     errors_in: AtomicU64,
+    records_compacted: AtomicU64,
+    bytes_compacted: AtomicU64,
 }
 
 impl Counters {
@@ -65,8 +67,17 @@ impl Counters {
         self.errors_in.fetch_add(1, Ordering::Relaxed);
     }
 
+    pub(super) fn compacted(&self, done: &Compacted) {
+        let records = done.before.records.saturating_sub(done.after.records);
+        let bytes = done.before.bytes.saturating_sub(done.after.bytes);
+        self.records_compacted.fetch_add(records, Ordering::Relaxed);
+        self.bytes_compacted.fetch_add(bytes, Ordering::Relaxed);
+    }
+
     pub(super) fn snapshot(&self) -> Throughput {
         Throughput {
+            records_compacted: self.records_compacted.load(Ordering::Relaxed),
+            bytes_compacted: self.bytes_compacted.load(Ordering::Relaxed),
             bytes_out: self.bytes_out.load(Ordering::Relaxed),
             duplicates: self.duplicates.load(Ordering::Relaxed),
             errors_in: self.errors_in.load(Ordering::Relaxed),
@@ -90,6 +101,10 @@ pub struct Throughput {
     pub duplicates: u64,
     /// Batches that were refused or failed.
     pub errors_in: u64,
+    /// Records that compaction removed.
+    pub records_compacted: u64,
+    /// Bytes that compaction freed.
+    pub bytes_compacted: u64,
 }
 
 impl AddAssign for Throughput {
@@ -100,6 +115,8 @@ impl AddAssign for Throughput {
         self.bytes_out += more.bytes_out;
         self.duplicates += more.duplicates;
         self.errors_in += more.errors_in;
+        self.records_compacted += more.records_compacted;
+        self.bytes_compacted += more.bytes_compacted;
     }
 }
 

@@ -32,6 +32,8 @@ pub mod appending;
 mod batches;
 pub mod cancellation;
 pub mod catalog;
+mod compactable;
+pub mod compacting;
 pub mod concurrency;
 mod log;
 mod model;
@@ -213,6 +215,20 @@ macro_rules! conformance_cases {
                 dropped_reads_change_nothing
                 dropped_trims_and_flushes_leave_a_whole_log
             }
+            compacting {
+                the_latest_record_of_each_key_is_kept
+                bounds_and_reads_outlive_a_compaction
+                nothing_beyond_until_is_compacted
+                compaction_goes_on_where_its_memory_ended
+                tombstones_stay_for_their_time
+                wanted_headers_outlive_a_compaction
+                compacting_again_changes_nothing
+                compressed_batches_are_compacted
+                slices_outlive_a_compaction
+                a_trimmed_log_is_compacted
+                appends_and_reads_go_on_beside_a_compaction
+                dropped_compactions_leave_a_whole_log
+            }
             model_based {
                 random_operations
             }
@@ -233,6 +249,9 @@ macro_rules! conformance_cases {
                 times_are_found_after_reopening
                 reopening_twice_is_as_once
                 random_operations_and_reopenings
+            }
+            compacting {
+                compacted_logs_are_there_after_reopening
             }
         }
     };

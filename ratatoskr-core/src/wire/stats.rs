@@ -41,6 +41,8 @@ impl From<&Broker> for StatsBody {
             ("bytes_out", stats.total.bytes_out),
             ("duplicates", stats.total.duplicates),
             ("errors_in", stats.total.errors_in),
+            ("records_compacted", stats.total.records_compacted),
+            ("bytes_compacted", stats.total.bytes_compacted),
         ];
         let problems = broker.problems().into_iter().map(|problem| ProblemBody {
             subject: match problem.scope {

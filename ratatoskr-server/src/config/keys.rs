@@ -121,6 +121,39 @@ pub(crate) const KEYS: &[Key] = &[
         },
     },
     Key {
+        name: "topics.compaction_interval",
+        about: "how often compacted topics are looked at",
+        default: "15s",
+        expected: "a duration from 1ms, for example 15s",
+        set: |to, text| {
+            let duration = parse_duration(text).filter(|d| !d.is_zero());
+            put(&mut to.compaction_interval, duration)
+        },
+    },
+    Key {
+        name: "limits.compaction_bytes_per_second",
+        about: "bytes a second that compaction reads and writes",
+        default: "64MiB",
+        expected: "a size from 4KiB, for example 64MiB",
+        set: |to, text| {
+            let bytes = parse_bytes(text).filter(|bytes| *bytes >= 4 << 10);
+            put(&mut to.compaction_bytes_per_second, bytes)
+        },
+    },
+    Key {
+        name: "limits.compaction_key_map_bytes_max",
+        about: "memory in which compaction notes keys, 32 bytes each",
+        default: "64MiB",
+        expected: "a size from 64KiB, for example 64MiB",
+        set: |to, text| {
+            let bytes = parse_bytes(text).filter(|bytes| *bytes >= 64 << 10);
+            put(
+                &mut to.compaction_key_map_bytes_max,
+                bytes.and_then(|bytes| bytes.try_into().ok()),
+            )
+        },
+    },
+    Key {
         name: "limits.in_flight_bytes_max",
         about: "bytes of requests being worked on, over all connections",
         default: "256MiB",

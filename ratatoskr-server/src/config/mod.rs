@@ -41,6 +41,12 @@ pub(crate) struct Settings {
     pub(crate) in_flight_bytes_max: usize,
     /// How often old segments are looked for.
     pub(crate) retention_interval: Duration,
+    /// How often logs are looked for that are to be compacted.
+    pub(crate) compaction_interval: Duration,
+    /// Bytes a second that compaction reads and writes.
+    pub(crate) compaction_bytes_per_second: u64,
+    /// Bytes of memory in which compaction notes keys.
+    pub(crate) compaction_key_map_bytes_max: usize,
     /// How long a shutdown may take.
     pub(crate) shutdown_grace: Duration,
     /// What is logged, in the syntax of `tracing_subscriber::EnvFilter`.

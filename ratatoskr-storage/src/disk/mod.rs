@@ -361,7 +361,7 @@ impl Storage for MmapStorage {
             durability_default: Durability::Fsync,
             fsync: true,
             persistent: true,
-            compaction: false,
+            compaction: true,
         }
     }
 

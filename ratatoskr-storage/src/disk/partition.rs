@@ -13,6 +13,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use ratatoskr_core::{
     batch::RecordBatch,
+    compaction::{CompactRequest, Compacted},
     config::TopicConfig,
     offset::{Bounds, Offset, PartitionIndex},
     storage::{
@@ -24,7 +25,7 @@ use ratatoskr_core::{
 };
 
 use super::{
-    Shared, off_the_workers, outcome_of,
+    Shared, checkpointer, off_the_workers, outcome_of,
     registry::{Slot, SlotState, TopicState},
     replay::{OpenLog, Replay},
 };
@@ -184,6 +185,11 @@ impl MmapPartition {
         Ok(())
     }
 
+    /// Why nothing is done any more.
+    fn ended(&self) -> StorageError {
+        self.gate.lock().clone().unwrap_or(StorageError::Closed)
+    }
+
     fn durable_end(&self, in_log: Offset) -> Offset {
         in_log.max(Offset::new(self.wal_end.load(Ordering::Acquire)))
     }
@@ -191,12 +197,15 @@ impl MmapPartition {
     /// The handle has failed: it is taken out of its slot, which is to be opened anew.
     pub(super) fn fail(&self, error: StorageError) {
         self.gate.lock().get_or_insert(error);
+        // Whoever opens it anew must have its files alone.
+        self.log.end_compaction();
         self.slot.evict(self);
     }
 
     /// The handle is at its end: the topic is deleted, or the storage closed.
     pub(super) fn close(&self, error: StorageError) {
         self.gate.lock().get_or_insert(error);
+        self.log.end_compaction();
     }
 
     pub(super) fn configure(&self, config: &TopicConfig) {
@@ -379,6 +388,33 @@ impl Partition for MmapPartition {
         };
         off_the_workers(move || this.sync().map(drop)).await?;
         Ok(self.bounds().durable_end)
+    }
+
+    async fn compact(&self, request: &CompactRequest) -> StorageResult<Compacted> {
+        drop(self.enter()?);
+        // What the log may be recovered from stays as it is, and so does what frames of the
+        // write-ahead log are compared with: see `replay.rs`.
+        let mut limit = self.slot.sealed_end();
+        if limit < request.until.min(self.log.sealed_end()) {
+            let shared = self.shared.clone();
+            off_the_workers(move || checkpointer::run(&shared)).await?;
+            limit = self.slot.sealed_end();
+        }
+        let compacted = self.log.compact(request, limit).await;
+        match compacted {
+            Err(StorageError::Closed) => Err(self.ended()),
+            Err(error) if error.is_terminal() => {
+                let this = self.slot.handle_of(self);
+                let failed = error.clone();
+                off_the_workers(move || {
+                    this.inspect(|this| this.fail(failed));
+                    Ok(())
+                })
+                .await?;
+                Err(error)
+            }
+            other => other,
+        }
     }
 
     fn stats(&self) -> PartitionStats {

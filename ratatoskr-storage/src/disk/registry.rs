@@ -110,6 +110,12 @@ impl Slot {
         }
     }
 
+    /// Up to here the log is in sealed segments as of the `CHECKPOINT` file.
+    pub(super) fn sealed_end(&self) -> Offset {
+        let checkpoint = self.state.lock().checkpoint;
+        checkpoint.map_or(Offset::ZERO, |checkpoint| checkpoint.segment_base)
+    }
+
     pub(super) fn set_checkpoint(&self, checkpoint: LogCheckpoint) {
         self.state.lock().checkpoint = Some(checkpoint);
     }

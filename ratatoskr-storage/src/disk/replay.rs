@@ -117,7 +117,9 @@ impl Replay {
             file: "the write-ahead log".into(),
             detail: format!("frame {}: {error}", frame.header.lsn),
         })?;
-        let is_wanted = batch.header().end_offset() > self.log_start;
+        // What the checkpoint has in sealed segments may have been compacted since, and so differ.
+        let sealed_end = self.checkpoint.map_or(Offset::ZERO, |at| at.segment_base);
+        let is_wanted = batch.header().end_offset() > self.log_start.max(sealed_end);
         Ok(is_wanted.then_some(batch))
     }
 

@@ -1,24 +1,28 @@
 //! What happens at the edges: a storage that is closed while producers wait for room, a handle that
 //! fails while a change of its log is on its way.
 
-use std::{future::poll_fn, path::Path, pin::pin, sync::Arc, task::Poll};
+use std::{future::poll_fn, path::Path, pin::pin, sync::Arc, task::Poll, time::Duration};
 
 use ratatoskr_core::{
-    batch::{BatchBuilder, RecordBatch},
+    batch::{BatchBuilder, BatchHeader, RecordBatch},
     commit::{CommitError, CommitSink, Submission, Ticket},
+    compaction::{CompactRequest, Pace},
     config::{Compression, Durability, TopicConfig},
     name::{TopicId, TopicName},
     offset::{LeaderEpoch, Offset, PartitionIndex},
     record::Record,
-    storage::{Partition, Storage, StorageError, StorageResult, Topic, TopicDescriptor},
+    storage::{
+        Access, Partition, ReadRequest, Storage, StorageError, StorageResult, Topic,
+        TopicDescriptor,
+    },
     sync::Mutex,
     time::Timestamp,
 };
 
-use super::{MmapOptions, MmapStorage};
+use super::{MmapOptions, MmapStorage, checkpoint::Checkpoint};
 use crate::{
     io::{FileSystem, OsFileSystem, sim::SimFileSystem},
-    wal::WalOptions,
+    wal::{WalOptions, WalPoint},
 };
 
 const P0: PartitionIndex = PartitionIndex::new(0);
@@ -28,11 +32,16 @@ fn open(path: &Path) -> Arc<MmapStorage> {
 }
 
 fn open_on(fs: Arc<dyn FileSystem>, path: &Path) -> Arc<MmapStorage> {
+    open_of(fs, path, 64 << 10)
+}
+
+/// With a write-ahead log of two files of so many bytes.
+fn open_of(fs: Arc<dyn FileSystem>, path: &Path, file_bytes: u64) -> Arc<MmapStorage> {
     let options = MmapOptions {
         wal: WalOptions {
-            file_bytes: 64 << 10,
-            first_file_bytes: 64 << 10,
-            wal_bytes_max: 128 << 10,
+            file_bytes,
+            first_file_bytes: file_bytes,
+            wal_bytes_max: 2 * file_bytes,
             ..WalOptions::default()
         },
         threads: false,
@@ -57,18 +66,22 @@ async fn driven<T>(storage: &MmapStorage, future: impl Future<Output = T>) -> T 
 }
 
 async fn topic(storage: &MmapStorage) -> Arc<dyn Topic> {
+    topic_of(storage, TopicConfig::new(Durability::Fsync)).await
+}
+
+async fn topic_of(storage: &MmapStorage, config: TopicConfig) -> Arc<dyn Topic> {
     let topic = TopicDescriptor {
         id: TopicId::from_bytes(*b"topic of a test.").unwrap(),
         name: TopicName::parse("orders").unwrap(),
         partitions: 1,
-        config: TopicConfig::new(Durability::Fsync),
+        config,
     };
     driven(storage, storage.create_topic(&topic)).await.unwrap()
 }
 
 fn batch(base: u64, value: &str) -> RecordBatch {
     let mut builder = BatchBuilder::new(Compression::None);
-    let record = Record::new(value.as_bytes().to_vec());
+    let record = Record::new(value.as_bytes().to_vec()).with_key("key");
     builder.push(&record, Timestamp::new(1_000)).unwrap();
     let mut batch = builder.build().unwrap();
     batch.assign(Offset::new(base), LeaderEpoch::new(0));
@@ -202,4 +215,91 @@ async fn a_checkpoint_that_panics_fails_those_who_wait_for_room_and_the_next_one
     assert!(storage.checkpoint().is_err());
     assert!(waiting.wait().await.is_err());
     storage.checkpoint().unwrap();
+}
+
+fn compact_all() -> CompactRequest {
+    CompactRequest {
+        until: Offset::MAX,
+        now: Timestamp::new(1_000),
+        tombstone_retention: Duration::ZERO,
+        kept_batches: Arc::default(),
+        key_map_bytes_max: 1 << 16,
+        pace: Pace::UNLIMITED,
+    }
+}
+
+/// A topic of small segments with 40 batches of one key.
+async fn compactable(storage: &MmapStorage) -> Arc<dyn Topic> {
+    let config = TopicConfig {
+        segment_bytes: 4 << 10,
+        ..TopicConfig::new(Durability::Fsync)
+    };
+    let topic = topic_of(storage, config).await;
+    let sink = sink(&*topic);
+    for base in 0..40 {
+        let ticket = submit(storage, topic.id(), &sink, batch(base, &"x".repeat(400)));
+        driven(storage, ticket.wait()).await.unwrap();
+    }
+    topic
+}
+
+#[tokio::test]
+async fn frames_that_compaction_has_overtaken_are_not_taken_for_corruption() {
+    let fs = SimFileSystem::new();
+    let directory = Path::new("/data");
+    fs.create_dir(directory).unwrap();
+    // All frames are in the first file, which no checkpoint recycles.
+    let storage = open_of(Arc::new(fs.clone()), directory, 1 << 20);
+    let topic = compactable(&storage).await;
+    let log = topic.partition(P0).unwrap();
+    let compacted = log.compact(&compact_all()).await.unwrap();
+    assert!(compacted.to > Offset::new(20));
+    // As when batches were applied between the point of a checkpoint and the sync of their log: the
+    // frames lie beyond the point, the checkpoint of the log does as well.
+    let layout = storage.shared.logs.layout.clone();
+    let mut checkpoint = Checkpoint::read(&layout).unwrap();
+    checkpoint.point = WalPoint::START;
+    checkpoint.write(&layout).unwrap();
+    let id = topic.id();
+    drop((log, topic, storage));
+    let storage = open_of(Arc::new(fs), directory, 1 << 20);
+    let report = storage.recovery();
+    assert!(report.failed.is_empty(), "{report:?}");
+    assert!(report.frames >= 40, "the frames are there: {report}");
+    let log = storage.open_topic(id).await.unwrap().partition(P0).unwrap();
+    assert_eq!(log.bounds().log_end, Offset::new(40));
+    assert_eq!(log.stats().compacted_to, compacted.to);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_compaction_ends_with_its_handle() {
+    let directory = tempfile::tempdir().unwrap();
+    let storage = open(directory.path());
+    let topic = compactable(&storage).await;
+    let old = storage.shared.registry.topic(topic.id()).unwrap();
+    let old = old.slot(P0).unwrap().state().handle.unwrap();
+    let slow = CompactRequest {
+        pace: Pace::bytes_per_second(1),
+        ..compact_all()
+    };
+    let mut compacting = pin!(old.compact(&slow));
+    for _ in 0..100 {
+        assert!(poll_fn(|cx| Poll::Ready(compacting.as_mut().poll(cx).is_pending())).await);
+        tokio::task::yield_now().await;
+    }
+    old.fail(StorageError::Closed);
+    let new = topic.partition(P0).unwrap();
+    let before = new.stats();
+    assert!(matches!(compacting.await, Err(StorageError::Closed)));
+    assert_eq!(new.stats(), before);
+    let compacted = new.compact(&compact_all()).await.unwrap();
+    assert!(compacted.to > Offset::new(20));
+    let log = new.read(&ReadRequest {
+        from: Offset::ZERO,
+        until: Offset::MAX,
+        bytes_max: usize::MAX,
+        access: Access::Inspect,
+    });
+    let first = BatchHeader::decode(&log.await.unwrap().slices()[0]).unwrap();
+    assert_eq!(first.record_count, 0, "all but the last is superseded");
 }

@@ -6,11 +6,12 @@
 //! `segment_bytes` or `segment_age` begins a new one. Age is told by the records' own times, as
 //! Kafka tells it, since a backend has no clock.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, ops::Range, time::Duration};
 
 use bytes::Bytes;
 use ratatoskr_core::{
     batch::RecordBatch,
+    compaction::compacted_to,
     config::TopicConfig,
     offset::{Bounds, Offset},
     storage::{
@@ -30,10 +31,23 @@ pub(super) struct Log {
 }
 
 #[derive(Debug)]
-struct Segment {
+pub(super) struct Segment {
     batches: Pieces,
     first_timestamp: Timestamp,
     max_timestamp: Timestamp,
+    /// Its records were compared with all later ones below this offset.
+    compacted_to: Offset,
+}
+
+/// A segment that nothing is added to any more.
+#[derive(Debug)]
+pub(super) struct Sealed {
+    pub(super) from: Offset,
+    pub(super) until: Offset,
+    pub(super) bytes: u64,
+    pub(super) compacted_to: Offset,
+    /// Its batches.
+    pub(super) slices: Vec<Bytes>,
 }
 
 impl Log {
@@ -101,11 +115,7 @@ impl Log {
         let mut found = BatchSlices::default();
         for segment in self.segments.range_mut(first..) {
             let read = segment.batches.read(from, until, bytes_max, &mut found);
-            let has_room = read.ok_or_else(|| StorageError::Corrupt {
-                from,
-                until: segment.end_offset(),
-                detail: "these are not record batches".to_owned(),
-            });
+            let has_room = read.ok_or_else(|| not_batches(from, segment.end_offset()));
             if !has_room? {
                 break;
             }
@@ -143,7 +153,53 @@ impl Log {
     }
 
     pub(super) fn stats(&self) -> PartitionStats {
-        self.segments.iter().filter_map(Segment::stats).collect()
+        PartitionStats {
+            compacted_to: self.compacted_to(),
+            ..self.segments.iter().filter_map(Segment::stats).collect()
+        }
+    }
+
+    /// The segments that end at or below `until` and are not appended to.
+    pub(super) fn sealed(&mut self, until: Offset) -> StorageResult<Vec<Sealed>> {
+        let count = self.segments.len().saturating_sub(1);
+        let sealed = self.segments.iter_mut().take(count);
+        let sealed = sealed.take_while(|segment| segment.end_offset() <= until);
+        sealed.map(Segment::sealed).collect()
+    }
+
+    /// Up to where the log is compacted.
+    pub(super) fn compacted_to(&self) -> Offset {
+        compacted_to(self.segments.iter().filter_map(|segment| {
+            let offsets = segment.batches.offsets()?;
+            Some((offsets, segment.compacted_to))
+        }))
+    }
+
+    /// Puts a segment in the place of those that span `offsets`; whether they are there.
+    pub(super) fn replace(&mut self, offsets: Range<Offset>, new: Segment) -> bool {
+        let begins = |segment: &Segment| segment.base_offset() == Some(offsets.start);
+        let Some(at) = self.segments.iter().position(begins) else {
+            return false;
+        };
+        let there = self.segments.range(at..);
+        let within = there.take_while(|segment| segment.end_offset() <= offsets.end);
+        let count = within.count();
+        let last = at + count.saturating_sub(1);
+        let ends = self.segments.get(last).map(Segment::end_offset);
+        if count == 0 || ends != Some(offsets.end) || last + 1 >= self.segments.len() {
+            return false;
+        }
+        self.segments.drain(at + 1..=last);
+        self.segments[at] = new;
+        true
+    }
+}
+
+fn not_batches(from: Offset, until: Offset) -> StorageError {
+    StorageError::Corrupt {
+        from,
+        until,
+        detail: "these are not record batches".to_owned(),
     }
 }
 
@@ -153,7 +209,39 @@ impl Segment {
             batches: Pieces::default(),
             first_timestamp,
             max_timestamp: first_timestamp,
+            compacted_to: Offset::ZERO,
         }
+    }
+
+    /// A sealed segment of these batches, in a log that is compacted `to` there.
+    pub(super) fn compacted(batches: &[RecordBatch], to: Offset) -> Self {
+        let first = batches.first().map(|batch| batch.header().max_timestamp);
+        let mut segment = Self::new(first.unwrap_or(Timestamp::NONE));
+        for batch in batches {
+            segment.batches.push(batch);
+            segment.max_timestamp = segment.max_timestamp.max(batch.header().max_timestamp);
+        }
+        segment.batches.close();
+        segment.compacted_to = to;
+        segment
+    }
+
+    fn sealed(&mut self) -> StorageResult<Sealed> {
+        let offsets = self.batches.offsets().unwrap_or_default();
+        let mut slices = BatchSlices::default();
+        let read = self
+            .batches
+            .read(offsets.start, Offset::MAX, usize::MAX, &mut slices);
+        if read.is_none() {
+            return Err(not_batches(offsets.start, offsets.end));
+        }
+        Ok(Sealed {
+            from: offsets.start,
+            until: offsets.end,
+            bytes: self.bytes(),
+            compacted_to: self.compacted_to,
+            slices: slices.into_slices(),
+        })
     }
 
     fn has_room_for(&self, batch: &RecordBatch, config: &TopicConfig) -> bool {
@@ -175,6 +263,10 @@ impl Segment {
 
     const fn bytes(&self) -> u64 {
         self.batches.bytes() as u64
+    }
+
+    fn base_offset(&self) -> Option<Offset> {
+        self.batches.offsets().map(|offsets| offsets.start)
     }
 
     fn end_offset(&self) -> Offset {

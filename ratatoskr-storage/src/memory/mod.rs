@@ -12,6 +12,7 @@
 //! - Locks are taken in the order catalog, topic, log, and none is held across an `await`.
 //! - The heap is as durable as this backend gets, so a partition's durable end is its log end.
 
+mod compact;
 mod log;
 mod partition;
 mod topic;
@@ -94,7 +95,10 @@ impl MemoryStorage {
 #[async_trait]
 impl Storage for MemoryStorage {
     fn capabilities(&self) -> Capabilities {
-        Capabilities::IN_MEMORY
+        Capabilities {
+            compaction: true,
+            ..Capabilities::IN_MEMORY
+        }
     }
 
     async fn create_topic(&self, topic: &TopicDescriptor) -> StorageResult<Arc<dyn Topic>> {

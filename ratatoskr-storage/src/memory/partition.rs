@@ -1,10 +1,11 @@
 //! A partition: a [`Log`] behind a lock, and the bytes it takes from the storage's budget.
 
-use std::{io, sync::Arc};
+use std::{io, ops::Range, sync::Arc};
 
 use async_trait::async_trait;
 use ratatoskr_core::{
     batch::RecordBatch,
+    compaction::{CompactRequest, Compacted},
     config::TopicConfig,
     name::TopicId,
     offset::{Bounds, Offset},
@@ -16,13 +17,18 @@ use ratatoskr_core::{
     time::Timestamp,
 };
 
-use super::{Budget, log::Log};
+use super::{
+    Budget,
+    log::{Log, Sealed, Segment},
+};
 use crate::pieces::Pieces;
 
 #[derive(Debug)]
 pub(super) struct MemoryPartition {
     topic: TopicId,
     state: Mutex<State>,
+    /// Held by the compaction that is under way.
+    pub(super) compacting: tokio::sync::Mutex<()>,
     budget: Arc<Budget>,
 }
 
@@ -42,6 +48,7 @@ impl MemoryPartition {
                 config,
                 deleted: false,
             }),
+            compacting: tokio::sync::Mutex::default(),
             budget,
         }
     }
@@ -64,11 +71,50 @@ impl MemoryPartition {
         }
     }
 
+    /// Segments that may be compacted, up to where they are, and how large one may be.
+    pub(super) fn sealed(&self, until: Offset) -> StorageResult<(Vec<Sealed>, Offset, u64)> {
+        let mut state = self.state.lock();
+        self.unless_deleted(&state)?;
+        let segment_bytes = state.config.segment_bytes;
+        let sealed = state.log.sealed(until)?;
+        Ok((sealed, state.log.compacted_to(), segment_bytes))
+    }
+
+    /// Puts a segment, which has `after` bytes, in the place of those that span `offsets` and have
+    /// `before`. Where they are not there any more, answers up to where the log is compacted.
+    pub(super) fn replace(
+        &self,
+        offsets: Range<Offset>,
+        segment: Segment,
+        before: u64,
+        after: u64,
+    ) -> StorageResult<Option<Offset>> {
+        let mut state = self.state.lock();
+        self.unless_deleted(&state)?;
+        let grown = after.saturating_sub(before);
+        if !self.budget.take(grown) {
+            return Err(full(grown));
+        }
+        if !state.log.replace(offsets, segment) {
+            self.budget.give_back(grown);
+            return Ok(Some(state.log.compacted_to()));
+        }
+        self.budget.give_back(before.saturating_sub(after));
+        Ok(None)
+    }
+
     fn read_now(&self, request: &ReadRequest) -> StorageResult<BatchSlices> {
         let mut state = self.state.lock();
         self.unless_deleted(&state)?;
         state.log.read(request)
     }
+}
+
+fn full(bytes: u64) -> StorageError {
+    StorageError::io(
+        format_args!("adding {bytes} bytes in memory"),
+        io::Error::new(io::ErrorKind::StorageFull, "the memory storage is full"),
+    )
 }
 
 #[async_trait]
@@ -81,10 +127,7 @@ impl Partition for MemoryPartition {
         let mut state = self.state.lock();
         let appended = self.unless_deleted(&state)?.plan(batches)?;
         if !self.budget.take(bytes) {
-            return Err(StorageError::io(
-                format_args!("appending {bytes} bytes in memory"),
-                io::Error::new(io::ErrorKind::StorageFull, "the memory storage is full"),
-            ));
+            return Err(full(bytes));
         }
         let State { log, config, .. } = &mut *state;
         log.append(batches, large, config);
@@ -122,6 +165,10 @@ impl Partition for MemoryPartition {
     async fn flush(&self) -> StorageResult<Offset> {
         let state = self.state.lock();
         Ok(self.unless_deleted(&state)?.bounds().durable_end)
+    }
+
+    async fn compact(&self, request: &CompactRequest) -> StorageResult<Compacted> {
+        self.compact_segments(request).await
     }
 
     fn stats(&self) -> PartitionStats {

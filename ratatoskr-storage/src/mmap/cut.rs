@@ -9,7 +9,7 @@ use ratatoskr_core::{offset::Offset, storage::StorageResult};
 
 use super::{
     Cut,
-    names::{cut_name, failed, index_name, is_full, log_name},
+    names::{SegmentName, cut_name, failed, is_full},
     recover::Recovery,
     scan::LogReader,
 };
@@ -22,8 +22,8 @@ impl Recovery<'_> {
         &mut self,
         at: Offset,
         detail: String,
-        tail: Option<(Offset, Arc<dyn File>, u64)>,
-        later: Option<&[Offset]>,
+        tail: Option<(SegmentName, Arc<dyn File>, u64)>,
+        later: Option<&[SegmentName]>,
     ) -> StorageResult<()> {
         let mut cut = Cut {
             at,
@@ -31,22 +31,22 @@ impl Recovery<'_> {
             files: Vec::new(),
             detail,
         };
-        if let Some((base_offset, log, position)) = &tail {
-            let path = self.place.dir.join(log_name(*base_offset));
-            self.save_tail(*base_offset, &**log, *position, &mut cut)
+        if let Some((name, log, position)) = &tail {
+            let path = self.place.dir.join(name.log());
+            self.save_tail(name.base_offset, &**log, *position, &mut cut)
                 .map_err(|e| failed("save the torn tail of", &path, e))?;
         }
-        for &base_offset in later.unwrap_or_default() {
-            let path = self.place.dir.join(log_name(base_offset));
-            self.set_aside(base_offset, &mut cut)
+        for &name in later.unwrap_or_default() {
+            let path = self.place.dir.join(name.log());
+            self.set_aside(name, &mut cut)
                 .map_err(|e| failed("set aside", &path, e))?;
         }
         self.place
             .fs
             .sync_dir(&self.place.dir)
             .map_err(|e| failed("sync", &self.place.dir, e))?;
-        if let Some((base_offset, log, position)) = tail {
-            let path = self.place.dir.join(log_name(base_offset));
+        if let Some((name, log, position)) = tail {
+            let path = self.place.dir.join(name.log());
             log.set_len(position)
                 .and_then(|()| log.sync_data())
                 .map_err(|e| failed("cut", &path, e))?;
@@ -100,20 +100,20 @@ impl Recovery<'_> {
     }
 
     /// Renames a later segment's log file and removes its index.
-    fn set_aside(&self, base_offset: Offset, cut: &mut Cut) -> io::Result<()> {
-        let from = self.place.dir.join(log_name(base_offset));
+    fn set_aside(&self, segment: SegmentName, cut: &mut Cut) -> io::Result<()> {
+        let from = self.place.dir.join(segment.log());
         let log = self.place.fs.open(&from, OpenMode::Read)?;
         let mut reader = LogReader::new(&*log)?;
         let end = reader.end_of_data(0)?;
         if end == 0 {
             self.place.fs.remove_file(&from)?;
         } else {
-            let name = cut_name(base_offset, 0, &reader.bytes(0, end)?);
+            let name = cut_name(segment.base_offset, 0, &reader.bytes(0, end)?);
             self.place.fs.rename(&from, &self.place.dir.join(&name))?;
             cut.bytes += end;
             cut.files.push(name);
         }
-        let index = self.place.dir.join(index_name(base_offset));
+        let index = self.place.dir.join(segment.index());
         match self.place.fs.remove_file(&index) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             other => other,

@@ -11,7 +11,7 @@ use ratatoskr_core::{
 use super::{
     LogConfig, Quarantined,
     index::{FORMAT_VERSION, HEADER_BYTES, HeaderFault, IndexEntry, IndexHeader, Seed},
-    names::{failed, index_name},
+    names::{SegmentName, failed},
     scan::{Scan, ScanFrom, scan},
     segment::{Extent, Place, Segment},
 };
@@ -26,9 +26,10 @@ pub(super) struct IndexOnDisk {
 }
 
 impl IndexOnDisk {
-    /// Reads the index of the segment at `base_offset`; one that is missing or damaged is empty.
-    pub(super) fn read(place: &Place, base_offset: Offset) -> StorageResult<Self> {
-        let path = place.dir.join(index_name(base_offset));
+    /// Reads the index of a segment; one that is missing or damaged is empty.
+    pub(super) fn read(place: &Place, name: SegmentName) -> StorageResult<Self> {
+        let base_offset = name.base_offset;
+        let path = place.dir.join(name.index());
         let wrap = |error| StorageError::io(format_args!("read {}", path.display()), error);
         let file = match place.fs.open(&path, OpenMode::Read) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
@@ -71,7 +72,7 @@ pub(super) fn load(
     segment: &Arc<Segment>,
     next_base: Offset,
 ) -> StorageResult<Vec<Quarantined>> {
-    let index = IndexOnDisk::read(place, segment.base_offset)?;
+    let index = IndexOnDisk::read(place, segment.name)?;
     let log_path = segment.log_path();
     let wrap = |e| failed("read", &log_path, e);
     let log = segment.log_file().map_err(wrap)?;
@@ -97,7 +98,7 @@ pub(super) fn load(
     Ok(found.quarantined)
 }
 
-/// Reads all of a sealed segment that is known to end at `next_base`, and makes its index anew where
+/// Reads all of a sealed segment that is known to end at `next_base`, or where its name says, and makes its index anew where
 /// that does not say so. Nothing is kept in memory. Blocks; answers how many bytes were read and what
 /// is corrupt.
 pub(super) fn verify(
@@ -106,7 +107,7 @@ pub(super) fn verify(
     segment: &Arc<Segment>,
     next_base: Offset,
 ) -> StorageResult<(u64, Vec<Quarantined>)> {
-    let index = IndexOnDisk::read(place, segment.base_offset)?;
+    let index = IndexOnDisk::read(place, segment.name)?;
     let path = segment.log_path();
     let log = place.fs.open(&path, OpenMode::Read);
     let found = log.and_then(|log| scan_sealed(config, segment, next_base, &*log, &index));
@@ -125,6 +126,7 @@ fn scan_sealed(
     log: &dyn File,
     index: &IndexOnDisk,
 ) -> io::Result<Scan> {
+    let next_base = segment.name.compacted.map_or(next_base, |of| of.end_offset);
     let from = ScanFrom {
         base_offset: segment.base_offset,
         seed: segment.seed,

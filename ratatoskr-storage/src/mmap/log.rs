@@ -41,8 +41,12 @@ pub(super) struct Log {
     pub(super) writer: Mutex<Writer>,
     /// Held while files are synced, so that a later sync returns after an earlier one.
     pub(super) syncing: Mutex<()>,
-    /// Held while segments are unlinked.
+    /// Held while segments are unlinked, or replaced.
     pub(super) removing: Mutex<()>,
+    /// Held by the compaction that is under way.
+    pub(super) compacting: Arc<tokio::sync::Mutex<()>>,
+    /// Whether there is to be none any more. Held while one does something.
+    pub(super) compaction_ended: Mutex<bool>,
     /// The first error that left unknown bytes or an unknown disk behind.
     failure: OnceLock<StorageError>,
 }
@@ -149,6 +153,8 @@ impl PartitionLog {
             config: RwLock::new(config),
             syncing: Mutex::default(),
             removing: Mutex::default(),
+            compacting: Arc::default(),
+            compaction_ended: Mutex::new(false),
             failure: OnceLock::new(),
             place,
         };

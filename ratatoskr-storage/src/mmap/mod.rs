@@ -4,7 +4,8 @@
 //!  open ──► recover.rs ──► scan.rs, cut.rs, helpers.rs         names.rs   file names
 //!  append ► append.rs, sync.rs, retain.rs ─┐                   index.rs   bytes of the index
 //!  read ──► tail.rs (heap), else read.rs,  ├─► segment.rs ──►  files.rs   what is open
-//!           window.rs, times.rs ───────────┘
+//!           window.rs, times.rs ───────────┤
+//!  compact  compact.rs, cleaned.rs ────────┘
 //! ```
 //! [`PartitionLog`] knows nothing of the write-ahead log: it is handed batches that are committed, and
 //! told from which checkpoint to recover. The formats are in `docs/format.md`.
@@ -15,10 +16,14 @@
 //!   cut to size, so no mapped file changes.
 //! - Segments tile the log: each is named by the offset where the one before it ends, so one that is
 //!   missing shows.
+//! - Compaction never changes a file: it makes a new segment of sealed ones, under a name of its own,
+//!   and one rename puts it in their place. It keeps away from what a checkpoint may be recovered from.
 //! - After an error that leaves unknown bytes behind, or a failed sync, the log answers that error to
 //!   every write until it is opened anew; after a failed sync, its files are made anew then.
 
 mod append;
+mod cleaned;
+mod compact;
 mod cut;
 mod files;
 mod helpers;

@@ -137,6 +137,8 @@ impl Log {
                     found.push(bytes, next);
                     from = next;
                 }
+                // Compaction has put another segment in its place, which has the same offsets.
+                Err(_) if self.is_replaced(&segment, from) => {}
                 Ok(Part::WouldBlock) if is_first => return Ok(TryRead::WouldBlock),
                 Err(error) if is_first => return self.explain(request, error),
                 Ok(Part::Nothing | Part::WouldBlock) | Err(_) => break,
@@ -167,6 +169,12 @@ impl Log {
             .get(next)
             .map_or(view.log_end, |s| s.base_offset);
         (offset < end).then(|| (Arc::clone(segment), end))
+    }
+
+    /// Whether another segment is where this one was.
+    pub(super) fn is_replaced(&self, segment: &Arc<Segment>, offset: Offset) -> bool {
+        let now = self.segment_at(offset);
+        now.is_some_and(|(now, _)| !Arc::ptr_eq(&now, segment))
     }
 
     pub(super) fn quarantine_at(&self, offset: Offset) -> Option<Quarantined> {

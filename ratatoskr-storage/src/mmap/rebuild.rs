@@ -15,7 +15,7 @@ use ratatoskr_core::storage::StorageResult;
 use super::{
     LogCheckpoint,
     log::Log,
-    names::{IN_DOUBT, Named, failed, index_name, log_name, new_name},
+    names::{IN_DOUBT, Named, failed, new_name},
     scan::LogReader,
     segment::Place,
 };
@@ -59,8 +59,8 @@ pub(super) fn rebuild_if_in_doubt(place: &Place, from: Option<LogCheckpoint>) ->
     let first = from.map(|from| from.segment_base).unwrap_or_default();
     for entry in entries.iter().filter(|entry| !entry.is_dir) {
         let name = match Named::parse(&entry.name) {
-            Some(Named::Log(base_offset)) if base_offset >= first => log_name(base_offset),
-            Some(Named::Index(base_offset)) if base_offset >= first => index_name(base_offset),
+            Some(Named::Log(name)) if name.base_offset >= first => name.log(),
+            Some(Named::Index(name)) if name.base_offset >= first => name.index(),
             _ => continue,
         };
         let path = dir.join(&name);

@@ -17,7 +17,7 @@ use super::{
     index::Seed,
     load::{IndexOnDisk, verify},
     log::Active,
-    names::{Named, failed, is_full, log_name},
+    names::{Named, SegmentName, failed, is_full},
     scan::{Found, LogReader, Scan, ScanFrom, scan},
     segment::{Place, Segment, index_position},
 };
@@ -46,7 +46,7 @@ pub(super) fn recover(
     from: Option<LogCheckpoint>,
     verify: Verify,
 ) -> StorageResult<Opened> {
-    let (has_dir, bases) = list(place, from)?;
+    let (has_dir, names) = list(place, from)?;
     let mut recovery = Recovery {
         place,
         config,
@@ -57,21 +57,24 @@ pub(super) fn recover(
         scanned: Vec::new(),
         report: Recovered::default(),
     };
-    let trusted = from.map_or(0, |from| bases.partition_point(|&b| b < from.segment_base));
-    let (trusted, unproven) = bases.split_at_checked(trusted).unwrap_or_default();
-    let trusted: Vec<_> = trusted
-        .iter()
-        .map(|&base_offset| Segment::sealed(place, base_offset))
-        .collect();
-    if verify == Verify::All {
-        recovery.verify_sealed(&trusted)?;
-    }
+    let is_trusted = |name: &SegmentName, from: LogCheckpoint| name.base_offset < from.segment_base;
+    let trusted = from.map_or(0, |from| {
+        names.partition_point(|name| is_trusted(name, from))
+    });
+    let (trusted, unproven) = names.split_at_checked(trusted).unwrap_or_default();
+        let trusted: Vec<_> = trusted
+            .iter()
+            .map(|&name| Segment::sealed(place, name))
+            .collect();
+        if verify == Verify::All {
+            recovery.verify_sealed(&trusted)?;
+        }
     recovery.scan_all(unproven)?;
     recovery.finish(trusted, has_dir)
 }
 
-/// Base offsets of the segments there are, in order; files that retention left behind are removed.
-fn list(place: &Place, from: Option<LogCheckpoint>) -> StorageResult<(bool, Vec<Offset>)> {
+/// The segments there are, in order; files that retention and compaction left behind are removed.
+fn list(place: &Place, from: Option<LogCheckpoint>) -> StorageResult<(bool, Vec<SegmentName>)> {
     let entries = match place.fs.list_dir(&place.dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((false, Vec::new())),
         other => other.map_err(|e| failed("list", &place.dir, e))?,
@@ -81,32 +84,47 @@ fn list(place: &Place, from: Option<LogCheckpoint>) -> StorageResult<(bool, Vec<
         .filter(|entry| !entry.is_dir)
         .filter_map(|entry| Some((Named::parse(&entry.name)?, entry.name.as_str())))
         .collect();
-    let mut bases: Vec<Offset> = named
-        .iter()
-        .filter_map(|(named, _)| match named {
-            Named::Log(base_offset) => Some(*base_offset),
-            Named::Index(_) | Named::Cut(_) | Named::New => None,
-        })
+    let logs = named.iter().filter_map(|(named, _)| match named {
+        Named::Log(name) => Some(*name),
+        Named::Index(_) | Named::Cut(_) | Named::New => None,
+    });
+    let there: Vec<_> = logs.collect();
+    let compacted: Vec<_> = { there.iter() }
+        .filter(|name| name.compacted.is_some())
         .collect();
+    let is_replaced = |name: &SegmentName| compacted.iter().any(|later| later.replaces(name));
+    let (replaced, mut names): (Vec<_>, Vec<_>) = there.iter().copied().partition(is_replaced);
+    // By name they are in order already, but nothing hangs on how a file system sorts.
+    names.sort_by_key(|name| name.base_offset);
     let log_start = from.map_or(Offset::ZERO, |from| from.log_start);
-    let gone = bases
+    let gone = names
         .iter()
         .skip(1)
-        .take_while(|&&b| b <= log_start)
+        .take_while(|name| name.base_offset <= log_start)
         .count();
-    let gone: Vec<_> = bases.drain(..gone).collect();
+    let gone: Vec<_> = names.drain(..gone).collect();
+    let sync_dir = || {
+        let synced = place.fs.sync_dir(&place.dir);
+        synced.map_err(|e| failed("sync", &place.dir, e))
+    };
+    if !replaced.is_empty() {
+        // What replaces them must last before they go.
+        sync_dir()?;
+    }
     for (named, name) in &named {
         let is_left_over = match named {
-            Named::Log(base_offset) => gone.contains(base_offset),
-            Named::Index(base_offset) => !bases.contains(base_offset),
+            Named::Log(segment) => gone.contains(segment) || replaced.contains(segment),
+            Named::Index(segment) => !names.contains(segment),
             Named::New => true,
-            Named::Cut(base_offset) => bases.first().is_some_and(|first| base_offset < first),
+            Named::Cut(base_offset) => {
+                let first = names.first().map(|first| first.base_offset);
+                first.is_some_and(|first| *base_offset < first)
+            }
         };
         if is_left_over {
             // Each lastingly before the next, as retention does it.
-            if matches!(named, Named::Log(base_offset) if gone.first() != Some(base_offset)) {
-                let synced = place.fs.sync_dir(&place.dir);
-                synced.map_err(|e| failed("sync", &place.dir, e))?;
+            if matches!(named, Named::Log(segment) if gone.iter().skip(1).any(|g| g == segment)) {
+                sync_dir()?;
             }
             let path = place.dir.join(name);
             place
@@ -115,7 +133,7 @@ fn list(place: &Place, from: Option<LogCheckpoint>) -> StorageResult<(bool, Vec<
                 .map_err(|e| failed("remove", &path, e))?;
         }
     }
-    Ok((true, bases))
+    Ok((true, names))
 }
 
 pub(super) struct Recovery<'a> {
@@ -132,7 +150,7 @@ pub(super) struct Recovery<'a> {
 }
 
 struct Scanned {
-    base_offset: Offset,
+    name: SegmentName,
     log: Arc<dyn File>,
     index: IndexOnDisk,
     scan: Scan,
@@ -158,35 +176,36 @@ impl Recovery<'_> {
         Ok(())
     }
 
-    fn scan_all(&mut self, bases: &[Offset]) -> StorageResult<()> {
-        let mut indexes = Vec::with_capacity(bases.len());
-        for &base_offset in bases {
-            let index = IndexOnDisk::read(self.place, base_offset)?;
+    fn scan_all(&mut self, names: &[SegmentName]) -> StorageResult<()> {
+        let mut indexes = Vec::with_capacity(names.len());
+        for &name in names {
+            let index = IndexOnDisk::read(self.place, name)?;
             let proven = index.header.map_or(Offset::ZERO, |h| h.durable_end);
             self.durable_end = self.durable_end.max(proven);
             indexes.push(index);
         }
-        for ((&base_offset, index), number) in bases.iter().zip(indexes).zip(0..) {
+        for ((&name, index), number) in names.iter().zip(indexes).zip(0..) {
+            let base_offset = name.base_offset;
             if let Some(end) = self.end.filter(|&end| end != base_offset) {
                 // Before the log start a segment may be missing because it was retired.
                 let log_start = self.from.map_or(Offset::ZERO, |from| from.log_start);
                 let is_proven = base_offset <= self.durable_end.max(log_start);
                 if base_offset < end || !is_proven {
                     let detail = format!("a segment at {base_offset} where {end} is due");
-                    return self.cut(end, detail, None, bases.get(number..));
+                    return self.cut(end, detail, None, names.get(number..));
                 }
                 self.quarantine(end, base_offset, "a segment is missing");
             }
-            let next_base = bases.get(number + 1).copied();
-            let scanned = self.scan_one(base_offset, index, next_base)?;
+            let next_base = names.get(number + 1).map(|next| next.base_offset);
+            let scanned = self.scan_one(name, index, next_base)?;
             let extent = scanned.scan.extent();
             self.end = Some(extent.end_offset);
             let torn = scanned.scan.torn.clone();
             let log = Arc::clone(&scanned.log);
             self.scanned.push(scanned);
             if let Some(detail) = torn {
-                let tail = Some((base_offset, log, extent.bytes));
-                return self.cut(extent.end_offset, detail, tail, bases.get(number + 1..));
+                let tail = Some((name, log, extent.bytes));
+                return self.cut(extent.end_offset, detail, tail, names.get(number + 1..));
             }
         }
         Ok(())
@@ -194,11 +213,12 @@ impl Recovery<'_> {
 
     fn scan_one(
         &mut self,
-        base_offset: Offset,
+        name: SegmentName,
         index: IndexOnDisk,
         next_base: Option<Offset>,
     ) -> StorageResult<Scanned> {
-        let path = self.place.dir.join(log_name(base_offset));
+        let base_offset = name.base_offset;
+        let path = self.place.dir.join(name.log());
         let log = self
             .place
             .fs
@@ -216,9 +236,15 @@ impl Recovery<'_> {
                 Verify::Tail => trusted.map_or(0, |(position, _)| position),
                 Verify::All => 0,
             },
-            durable_end: self.durable_end,
+            // What compaction made of durable records was durable before it took their place.
+            durable_end: name
+                .compacted
+                .map_or(self.durable_end, |of| of.end_offset.max(self.durable_end)),
             // The next segment's name says where this one ends only if that is proven.
-            next_base: next_base.filter(|&next| next <= self.durable_end),
+            next_base: name
+                .compacted
+                .map(|of| of.end_offset)
+                .or_else(|| next_base.filter(|&next| next <= self.durable_end)),
             index_span_bytes: self.config.index_span_bytes,
         };
         let scan = scan(from, &*log, &index.entries).map_err(|e| failed("read", &path, e))?;
@@ -231,7 +257,7 @@ impl Recovery<'_> {
             && scan.entries_on_disk == scan.entries.len()
             && scan.torn.is_none();
         Ok(Scanned {
-            base_offset,
+            name,
             log,
             index,
             scan,
@@ -254,7 +280,7 @@ impl Recovery<'_> {
         let first = trusted
             .first()
             .map(|segment| segment.base_offset)
-            .or_else(|| self.scanned.first().map(|scanned| scanned.base_offset));
+            .or_else(|| self.scanned.first().map(|scanned| scanned.name.base_offset));
         let log_start = self
             .from
             .map_or(first.unwrap_or_default(), |from| from.log_start);
@@ -282,7 +308,9 @@ impl Recovery<'_> {
             {
                 leader_epoch = epoch;
             }
-            let goes_on = number == count && scanned.scan.extent().end_offset == end;
+            let goes_on = number == count
+                && scanned.scan.extent().end_offset == end
+                && scanned.name.compacted.is_none();
             let (segment, writer) = scanned.into_segment(self.place, goes_on, self.durable_end)?;
             segments.push(segment);
             active = writer;
@@ -319,7 +347,7 @@ impl Scanned {
         if self.scan.leader_epoch.is_some() {
             return Ok(self.scan.leader_epoch);
         }
-        let path = place.dir.join(log_name(self.base_offset));
+        let path = place.dir.join(self.name.log());
         let wrap = |e| failed("read", &path, e);
         let mut reader = LogReader::new(&*self.log).map_err(wrap)?;
         let before = self.scan.entries.iter().rev().nth(1);
@@ -346,7 +374,7 @@ impl Scanned {
         if !goes_on && let Some(entry) = self.scan.open.close(0) {
             self.scan.entries.push(entry);
         }
-        let log_path = place.dir.join(log_name(self.base_offset));
+        let log_path = place.dir.join(self.name.log());
         let mut log_bytes = self.log.size().map_err(|e| failed("read", &log_path, e))?;
         if !goes_on && log_bytes > extent.bytes {
             self.log
@@ -356,7 +384,7 @@ impl Scanned {
         }
         let on_disk = self.scan.entries_on_disk;
         let entries = self.scan.entries.clone();
-        let segment = Segment::known(place, self.base_offset, !goes_on, self.scan.entries, extent);
+        let segment = Segment::known(place, self.name, !goes_on, self.scan.entries, extent);
         // Beyond the checkpoint nothing is known to be on disk.
         segment.set_dirty(!self.is_on_disk || !goes_on);
         let written = segment

@@ -6,7 +6,10 @@ use ratatoskr_core::{
     time::Timestamp,
 };
 
-use super::log::{Log, PartitionLog, Writer};
+use super::{
+    compact::compacted_to,
+    log::{Log, PartitionLog, Writer},
+};
 
 impl PartitionLog {
     /// Moves the log start up to `to` (a smaller one changes nothing) and unlinks the segments before
@@ -54,7 +57,10 @@ impl PartitionLog {
             let view = self.0.view.read();
             (view.log_start, view.log_end, view.segments.clone())
         };
-        let mut stats = PartitionStats::default();
+        let mut stats = PartitionStats {
+            compacted_to: compacted_to(&segments, log_end),
+            ..PartitionStats::default()
+        };
         let ends = segments.iter().skip(1).map(|next| next.base_offset);
         for (segment, end_offset) in segments.iter().zip(ends.chain([log_end])) {
             if end_offset <= log_start || end_offset == segment.base_offset {

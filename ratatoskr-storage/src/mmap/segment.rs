@@ -1,4 +1,4 @@
-//! One segment: a log file and the index beside it, both named by the offset where the segment begins.
+//! One segment: a log file and the index beside it, named alike by their place in the log.
 //!
 //! A segment is **active** (the last of its log; written to, never mapped) or **sealed** (never written
 //! again, may be mapped). What it knows of itself:
@@ -28,7 +28,7 @@ use super::{
     LogId,
     files::{Held, SharedCaches},
     index::{ENTRY_BYTES, HEADER_BYTES, IndexEntry, IndexHeader, Seed},
-    names::{index_name, log_name},
+    names::SegmentName,
 };
 use crate::io::{File, FileSystem, OpenMode};
 
@@ -76,6 +76,7 @@ struct Files {
 /// A segment of a log.
 pub(super) struct Segment {
     pub(super) base_offset: Offset,
+    pub(super) name: SegmentName,
     pub(super) seed: Seed,
     id: LogId,
     fs: Arc<dyn FileSystem>,
@@ -109,10 +110,10 @@ pub(super) struct Place {
 
 impl Segment {
     /// A segment whose files are there, of which nothing is known yet.
-    pub(super) fn sealed(place: &Place, base_offset: Offset) -> Arc<Self> {
+    pub(super) fn sealed(place: &Place, name: SegmentName) -> Arc<Self> {
         Self::new(
             place,
-            base_offset,
+            name,
             Contents {
                 is_sealed: true,
                 entries: None,
@@ -124,7 +125,7 @@ impl Segment {
     /// A segment whose contents were read.
     pub(super) fn known(
         place: &Place,
-        base_offset: Offset,
+        name: SegmentName,
         is_sealed: bool,
         entries: Vec<IndexEntry>,
         extent: Extent,
@@ -133,7 +134,7 @@ impl Segment {
         let entries = place.caches.segments.index_bytes.hold(entries, bytes);
         Self::new(
             place,
-            base_offset,
+            name,
             Contents {
                 is_sealed,
                 entries: Some(entries),
@@ -142,9 +143,11 @@ impl Segment {
         )
     }
 
-    fn new(place: &Place, base_offset: Offset, contents: Contents) -> Arc<Self> {
+    fn new(place: &Place, name: SegmentName, contents: Contents) -> Arc<Self> {
+        let base_offset = name.base_offset;
         Arc::new(Self {
             base_offset,
+            name,
             seed: Seed::new(place.id, base_offset),
             id: place.id,
             fs: Arc::clone(&place.fs),
@@ -168,7 +171,7 @@ impl Segment {
     ) -> StorageResult<Arc<Self>> {
         let segment = Self::known(
             place,
-            base_offset,
+            SegmentName::appended(base_offset),
             false,
             Vec::new(),
             Extent::empty(base_offset),
@@ -226,11 +229,11 @@ impl Segment {
     }
 
     pub(super) fn log_path(&self) -> PathBuf {
-        self.dir.join(log_name(self.base_offset))
+        self.dir.join(self.name.log())
     }
 
     pub(super) fn index_path(&self) -> PathBuf {
-        self.dir.join(index_name(self.base_offset))
+        self.dir.join(self.name.index())
     }
 
     /// Its log file, opened if need be.

@@ -123,6 +123,12 @@ impl Tail {
         self.bytes_all.fetch_sub(freed, Ordering::Relaxed);
     }
 
+    /// Drops each batch that ends at or below `offset`: something else has taken its place.
+    pub(super) fn trim(&self, offset: Offset) {
+        let freed = self.pieces.lock().trim(offset);
+        self.bytes_all.fetch_sub(freed, Ordering::Relaxed);
+    }
+
     fn shrink_to(&self, share: usize, bytes_all_max: usize) {
         let mut pieces = self.pieces.lock();
         while pieces.bytes() > share && self.bytes_all.load(Ordering::Relaxed) > bytes_all_max {

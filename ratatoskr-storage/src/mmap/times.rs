@@ -51,7 +51,10 @@ impl PartitionLog {
             let Some((segment, end_offset)) = self.0.segment_at(from) else {
                 break;
             };
-            let extent = self.0.extent(&segment, end_offset)?;
+            let extent = match self.0.extent(&segment, end_offset) {
+                Err(_) if self.0.is_replaced(&segment, from) => continue,
+                extent => extent?,
+            };
             let span = segment.span_for(from, at, &extent);
             let Some((start, end)) = span.filter(|_| extent.max_timestamp >= at) else {
                 from = end_offset;
@@ -62,6 +65,7 @@ impl PartitionLog {
                 .first_in_span(&segment, end_offset, from.max(start), end, at)
             {
                 Ok(Some(found)) => return Ok(Some(found)),
+                Err(_) if self.0.is_replaced(&segment, from) => {}
                 Ok(None) => from = end.max(from.plus(1)),
                 Err(StorageError::Corrupt { until, .. }) => from = until.max(from.plus(1)),
                 Err(error) => return Err(error),

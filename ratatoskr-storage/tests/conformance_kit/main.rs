@@ -52,6 +52,20 @@ const SABOTAGES: &[(Fault, &str)] = &[
     ),
     (Fault::FlushLies, "a_flush_covers_the_log_end"),
     (Fault::StatisticsOffByOne, "statistics_count_every_batch"),
+    (
+        Fault::CompactionBeyondUntil,
+        "nothing_beyond_until_is_compacted",
+    ),
+    (Fault::TombstonesGoAtOnce, "tombstones_stay_for_their_time"),
+    (Fault::HeadersNotKept, "wanted_headers_outlive_a_compaction"),
+    (
+        Fault::CompactionTrims,
+        "bounds_and_reads_outlive_a_compaction",
+    ),
+    (
+        Fault::CompactionLies,
+        "the_latest_record_of_each_key_is_kept",
+    ),
     (Fault::CreateReplaces, "creating_twice_opens_what_is_there"),
     (Fault::NameTakenOver, "a_taken_name_is_refused"),
     (Fault::UpdateUnseen, "an_update_shows_in_open_handles"),

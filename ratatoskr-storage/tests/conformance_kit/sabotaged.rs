@@ -6,6 +6,7 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     thread,
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -16,8 +17,9 @@ use ratatoskr_core::{
     name::{TopicId, TopicName},
     offset::{Bounds, LeaderEpoch, Offset, PartitionIndex},
     storage::{
-        Appended, BatchSlices, Capabilities, Partition, PartitionStats, ReadRequest, Storage,
-        StorageError, StorageResult, TimestampedOffset, Topic, TopicDescriptor, TryRead,
+        Appended, BatchSlices, Capabilities, CompactRequest, Compacted, Partition, PartitionStats,
+        ReadRequest, Storage, StorageError, StorageResult, TimestampedOffset, Topic,
+        TopicDescriptor, TryRead,
     },
     time::Timestamp,
 };
@@ -60,6 +62,13 @@ pub(crate) enum Fault {
     UpdateUnseen,
     ShrinkingAccepted,
     DeleteNotIdempotent,
+    CompactionBeyondUntil,
+    TombstonesGoAtOnce,
+    HeadersNotKept,
+    /// Compacting moves the log start.
+    CompactionTrims,
+    /// A compaction answers that it reached as far as was asked.
+    CompactionLies,
     /// A deleted topic is no longer listed, and that is all.
     DeletedStaysUsable,
 }
@@ -347,6 +356,27 @@ impl Partition for SabotagedPartition {
             Offset::new(durable_end.get().saturating_sub(1))
         } else {
             durable_end
+        })
+    }
+
+    async fn compact(&self, request: &CompactRequest) -> StorageResult<Compacted> {
+        let mut request = request.clone();
+        if self.has(Fault::CompactionBeyondUntil) {
+            request.until = Offset::MAX;
+        }
+        if self.has(Fault::TombstonesGoAtOnce) {
+            request.tombstone_retention = Duration::ZERO;
+        }
+        if self.has(Fault::HeadersNotKept) {
+            request.kept_batches = Arc::default();
+        }
+        let compacted = self.inner.compact(&request).await?;
+        if self.has(Fault::CompactionTrims) {
+            self.inner.advance_log_start(compacted.to).await?;
+        }
+        Ok(match self.fault {
+            Some(Fault::CompactionLies) => Compacted::nothing(request.until),
+            _ => compacted,
         })
     }
 

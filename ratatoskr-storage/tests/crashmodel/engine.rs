@@ -10,12 +10,14 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     task::Poll,
+    time::Duration,
 };
 
 use fastrand::Rng;
 use ratatoskr_core::{
     batch::{BatchBuilder, RecordBatch},
     commit::{CommitError, CommitSink, Committer, Submission, Ticket},
+    compaction::{CompactRequest, Pace},
     config::{Compression, Durability, TopicConfig},
     name::{TopicId, TopicName},
     offset::{LeaderEpoch, Offset, PartitionIndex},
@@ -37,6 +39,10 @@ pub(crate) const DIRECTORY: &str = "/data";
 /// More topics at a time would only make each less interesting.
 const TOPICS_MAX: usize = 3;
 const PARTITIONS_MAX: u32 = 4;
+/// So few that most records are superseded soon.
+const KEYS: u8 = 20;
+/// How long compaction lets tombstones stay.
+const TOMBSTONE_RETENTION: Duration = Duration::from_secs(1);
 
 pub(crate) type SharedHistory = Arc<Mutex<History>>;
 
@@ -69,6 +75,8 @@ pub(crate) struct Engine {
     history: SharedHistory,
     topics: Vec<OpenTopic>,
     rng: Rng,
+    /// The time as compaction is told it.
+    now: Timestamp,
 }
 
 #[derive(Debug)]
@@ -103,6 +111,7 @@ impl Engine {
             history,
             topics,
             rng: Rng::with_seed(seed),
+            now: Timestamp::new(200_000),
         };
         engine.open_partitions();
         engine
@@ -118,8 +127,9 @@ impl Engine {
             60..68 => self.trim().await,
             68..74 => self.flush().await,
             74..84 => self.storage.checkpoint(),
-            84..90 => self.update().await,
-            90..96 => self.create().await,
+            84..88 => self.update().await,
+            88..92 => self.compact().await,
+            92..96 => self.create().await,
             _ => self.delete().await,
         }
     }
@@ -249,6 +259,31 @@ impl Engine {
         Ok(())
     }
 
+    /// Compacts a partition's log, as far as it lies in sealed segments.
+    async fn compact(&mut self) -> StorageResult<()> {
+        let at = self.rng.usize(0..self.topics.len());
+        let partition = self.rng.usize(0..self.topics[at].partitions.len());
+        let open = self.topics[at].partitions[partition].clone();
+        let end = open.log.bounds().log_end;
+        let until = match self.rng.u8(0..3) {
+            0 => Offset::new(self.rng.u64(0..=end.get())),
+            _ => end,
+        };
+        self.now = self.now.plus(TOMBSTONE_RETENTION / 2);
+        let request = CompactRequest {
+            until,
+            now: self.now,
+            tombstone_retention: TOMBSTONE_RETENTION,
+            kept_batches: Arc::default(),
+            // Sometimes too little for all keys there are.
+            key_map_bytes_max: self.rng.usize(0..1_000),
+            pace: Pace::UNLIMITED,
+        };
+        let id = self.topics[at].descriptor.id;
+        self.with_partition(id, open.sink.index, |history| history.compact_asked(until));
+        self.drive(open.log.compact(&request)).await.map(drop)
+    }
+
     async fn flush(&mut self) -> StorageResult<()> {
         let at = self.rng.usize(0..self.topics.len());
         let partition = self.rng.usize(0..self.topics[at].partitions.len());
@@ -271,8 +306,10 @@ impl Engine {
             };
             let mut value = vec![0; bytes + 8];
             self.rng.fill(&mut value);
+            let mut record = Record::new(value).with_key(vec![self.rng.u8(0..KEYS)]);
+            record.value = record.value.filter(|_| self.rng.u8(0..8) > 0);
             let timestamp = Timestamp::new(self.rng.i64(0..100_000));
-            builder.push(&Record::new(value), timestamp).unwrap();
+            builder.push(&record, timestamp).unwrap();
         }
         let mut batch = builder.build().unwrap();
         let open = &mut self.topics[at].partitions[partition];

@@ -3,11 +3,11 @@
 //! A change that was asked for and not yet answered may be there after a crash or not. One that was
 //! answered must be there, and nothing may be there that was never asked for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use bytes::Bytes;
 use ratatoskr_core::{
-    batch::{self, RecordBatch},
+    batch::{self, RecordBatch, RecordLimits, RecordView},
     name::TopicId,
     offset::{Offset, PartitionIndex},
     storage::{Access, Partition, ReadRequest, TopicDescriptor},
@@ -56,6 +56,16 @@ pub(crate) struct PartitionHistory {
     log_start: Offset,
     /// Where a trim under way moves the log start.
     log_start_asked: Offset,
+    /// Up to here records may have been compacted.
+    compact_asked: Offset,
+}
+
+/// What compaction may have left out.
+struct Left {
+    /// Up to here.
+    until: Offset,
+    /// Where the latest record of each key lies below that.
+    latest: HashMap<Bytes, Offset>,
 }
 
 impl PartitionHistory {
@@ -67,6 +77,10 @@ impl PartitionHistory {
 
     pub(crate) fn promised(&mut self, end: Offset) {
         self.promised_end = self.promised_end.max(end);
+    }
+
+    pub(crate) fn compact_asked(&mut self, until: Offset) {
+        self.compact_asked = self.compact_asked.max(until);
     }
 
     pub(crate) fn trim_asked(&mut self, to: Offset) {
@@ -106,6 +120,7 @@ impl PartitionHistory {
         self.batches.retain(|&base, _| base < end);
         (self.log_start, self.log_start_asked) = (start, start);
         (self.submitted_end, self.promised_end) = (end, end);
+        self.compact_asked = self.compact_asked.min(end);
         Ok(())
     }
 
@@ -121,6 +136,7 @@ impl PartitionHistory {
             bytes_max: usize::MAX,
             access: Access::Inspect,
         };
+        let left = self.left(end);
         let mut next = start;
         while next < end {
             let request = ReadRequest {
@@ -135,7 +151,7 @@ impl PartitionHistory {
             for slice in found.into_slices() {
                 for batch in batch::batches(slice) {
                     let batch = batch.map_err(|error| format!("batch at {next}: {error}"))?;
-                    next = self.compare_batch(&batch, next, next == start)?;
+                    next = self.compare_batch(&batch, next, next == start, &left)?;
                 }
             }
         }
@@ -150,6 +166,7 @@ impl PartitionHistory {
         batch: &RecordBatch,
         next: Offset,
         is_first: bool,
+        left: &Left,
     ) -> Result<Offset, String> {
         let header = batch.header();
         let base = header.base_offset;
@@ -159,10 +176,60 @@ impl PartitionHistory {
         }
         match self.batches.get(&base) {
             Some(there) if *there == batch.to_bytes() => Ok(header.end_offset()),
+            Some(_) if base < left.until => self.compare_compacted(batch, left),
             Some(_) => Err(format!("the batch at {base} is not the one submitted")),
             None => Err(format!("nobody submitted a batch at {base}")),
         }
     }
+
+    /// What may be missing in a log that ends at `end`. What a crash took has superseded nothing.
+    fn left(&self, end: Offset) -> Left {
+        let until = self.compact_asked.min(end);
+        let mut latest = HashMap::new();
+        for bytes in self.batches.range(..until).map(|(_, bytes)| bytes) {
+            for record in records(bytes).into_iter().filter(|r| r.offset < until) {
+                latest.insert(record.key.unwrap_or_default(), record.offset);
+            }
+        }
+        Left { until, latest }
+    }
+
+    /// Compares a batch with those that it was made of.
+    fn compare_compacted(&self, batch: &RecordBatch, left: &Left) -> Result<Offset, String> {
+        let header = batch.header();
+        let offsets = header.base_offset..header.end_offset();
+        batch.verify_crc().map_err(|error| error.to_string())?;
+        let mut end = header.base_offset;
+        let mut there = records(&batch.to_bytes()).into_iter().peekable();
+        for bytes in self.batches.range(offsets.clone()).map(|(_, bytes)| bytes) {
+            for record in records(bytes) {
+                end = record.offset.plus(1);
+                if there.next_if_eq(&record).is_some() {
+                    continue;
+                }
+                let latest = record.key.as_ref().and_then(|key| left.latest.get(key));
+                let is_superseded = latest.is_some_and(|latest| record.offset < *latest);
+                let is_tombstone = record.value.is_none();
+                if record.offset >= left.until || !(is_superseded || is_tombstone) {
+                    return Err(format!("the record at {} is gone", record.offset));
+                }
+            }
+        }
+        match there.next() {
+            Some(other) => Err(format!("nobody submitted the record at {}", other.offset)),
+            None if end != offsets.end => {
+                Err(format!("a batch ends at {}, not {end}", offsets.end))
+            }
+            None => Ok(end),
+        }
+    }
+}
+
+/// The records of a batch.
+fn records(batch: &Bytes) -> Vec<RecordView> {
+    let batch = RecordBatch::view(batch.clone()).unwrap();
+    let records = batch.records(&RecordLimits::default()).unwrap();
+    records.map(Result::unwrap).collect()
 }
 
 impl TopicHistory {

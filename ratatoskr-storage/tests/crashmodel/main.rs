@@ -107,6 +107,16 @@ fn a_trim_that_is_not_logged_is_caught() {
 }
 
 #[test]
+fn a_compacted_segment_put_in_place_unsynced_is_caught() {
+    is_caught(Bug::CompactedUnsynced);
+}
+
+#[test]
+fn segments_removed_before_what_replaces_them_lasts_are_caught() {
+    is_caught(Bug::ReplacedTooEarly);
+}
+
+#[test]
 fn a_batch_submitted_outside_the_lock_is_caught() {
     is_caught(Bug::SubmittedOutsideLock);
 }

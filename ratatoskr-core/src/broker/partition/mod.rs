@@ -9,6 +9,7 @@
 //!   and work that was begun under another number is dropped.
 //! - A failure of the backend takes the partition offline and touches nothing else.
 
+mod compact;
 mod maintain;
 mod open;
 mod read;

@@ -102,7 +102,7 @@ impl PartitionCell {
             .add(u64::from(records.unsigned_abs()), bytes as u64);
     }
 
-    fn reader(&self) -> Result<Arc<Reader>, Error> {
+    pub(super) fn reader(&self) -> Result<Arc<Reader>, Error> {
         if let Some(reader) = self.reader.load_full() {
             return Ok(reader);
         }
@@ -135,7 +135,11 @@ impl PartitionCell {
         })
     }
 
-    fn answered<T>(&self, reader: &Reader, answer: Result<T, Failure>) -> Result<T, Error> {
+    pub(super) fn answered<T>(
+        &self,
+        reader: &Reader,
+        answer: Result<T, Failure>,
+    ) -> Result<T, Error> {
         answer.map_err(|failure| self.failed(reader.opening, &failure))
     }
 

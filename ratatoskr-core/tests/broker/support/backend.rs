@@ -13,6 +13,7 @@ use std::{
 use async_trait::async_trait;
 use ratatoskr_core::{
     batch::RecordBatch,
+    compaction::{CompactRequest, Compacted},
     config::{Durability, TopicConfig},
     name::{TopicId, TopicName},
     offset::{Bounds, Offset, PartitionIndex},
@@ -417,6 +418,10 @@ impl Partition for TestPartition {
         Ok(log.durable_end)
     }
 
+    async fn compact(&self, _: &CompactRequest) -> StorageResult<Compacted> {
+        Err(StorageError::Unsupported("compaction".into()))
+    }
+
     fn stats(&self) -> PartitionStats {
         let log = self.log.lock();
         let segments: Vec<_> = log
@@ -428,9 +433,6 @@ impl Partition for TestPartition {
                 max_timestamp: batch.header().max_timestamp,
             })
             .collect();
-        PartitionStats {
-            bytes: segments.iter().map(|segment| segment.bytes).sum(),
-            segments,
-        }
+        segments.into_iter().collect()
     }
 }

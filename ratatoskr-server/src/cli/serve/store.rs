@@ -45,6 +45,9 @@ impl Store {
             partitions_default: settings.partitions_default,
             in_flight_bytes_max: settings.in_flight_bytes_max,
             retention_interval: settings.retention_interval,
+            compaction_interval: settings.compaction_interval,
+            compaction_bytes_per_second: settings.compaction_bytes_per_second,
+            compaction_key_map_bytes_max: settings.compaction_key_map_bytes_max,
             ..BrokerConfig::default()
         };
         let opened = builder.config(config).open().await;

@@ -16,7 +16,11 @@ Settings:
   ttl_ms           how long a queue delivers a record that names no time of its own
   compression      of batches that the broker builds: none, gzip, snappy, lz4 or zstd
   cleanup_policy   delete, compact or compact,delete
-  timestamp_type   create (the producer's time) or append (the broker's)";
+  timestamp_type   create (the producer's time) or append (the broker's)
+  tombstone_retention_ms  how long a compacted topic shows that a key was deleted
+  compaction_lag_ms       younger records are not compacted
+  compaction_lag_max_ms   older records are compacted however few they are, or none
+  dirty_ratio_min         part of a log that must be new before it is compacted: 0 to 1";
 
 /// One change out of all of them; the last word counts where a name stands twice.
 ///

@@ -250,7 +250,10 @@ fn an_append_that_fails_halfway_is_not_tried_again() {
     let (log, _) = lives.open(None).unwrap();
     let mut all = append(&log, 2);
     let is_append = |operation: &crate::io::sim::Operation| {
-        operation.kind == OperationKind::Write && operation.path.ends_with(log_name(Offset::ZERO))
+        operation.kind == OperationKind::Write
+            && operation
+                .path
+                .ends_with(SegmentName::appended(Offset::ZERO).log())
     };
     lives.fs.inject(is_append, Fault::ShortWrite(50));
     // The space was reserved, so even "full" says that something is badly wrong.

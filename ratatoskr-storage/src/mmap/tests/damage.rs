@@ -206,7 +206,7 @@ fn damage_that_a_later_segment_proves_to_be_rot_is_quarantined_without_a_checkpo
     saved.flip_each_byte(&fixture, "log", |what| {
         let (log, recovered) = fixture.open(None);
         let outcome = read_around(&log);
-        if what.contains(&log_name(Offset::ZERO)) {
+        if what.contains(&SegmentName::appended(Offset::ZERO).log()) {
             assert_eq!(recovered.cut, None, "{what}");
             assert_eq!(outcome.1.len(), 1, "{what}");
             assert_all_but(&outcome, &all, what);

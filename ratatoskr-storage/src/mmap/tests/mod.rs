@@ -1,6 +1,7 @@
 //! Tests of partition logs. Segments are shrunk, so that every test crosses a roll.
 
 mod append;
+mod compact;
 mod crash;
 mod damage;
 mod format;
@@ -22,7 +23,7 @@ use ratatoskr_core::{
 
 use super::{
     CacheLimits, LogCheckpoint, LogConfig, LogId, PartitionLog, Recovered, SharedCaches, Verify,
-    names::{index_name, log_name},
+    names::SegmentName,
 };
 use crate::io::OsFileSystem;
 
@@ -94,11 +95,13 @@ impl Fixture {
     }
 
     fn log_path(&self, base_offset: u64) -> std::path::PathBuf {
-        self.path().join(log_name(base_offset.into()))
+        self.path()
+            .join(SegmentName::appended(base_offset.into()).log())
     }
 
     fn index_path(&self, base_offset: u64) -> std::path::PathBuf {
-        self.path().join(index_name(base_offset.into()))
+        self.path()
+            .join(SegmentName::appended(base_offset.into()).index())
     }
 
     fn names(&self) -> Vec<String> {
