@@ -1,4 +1,4 @@
-//! Names and ids of topics, proven legal by their types.
+//! Names and ids of topics and groups, proven legal by their types.
 //!
 //! A name is parsed once, at the door; inside the broker a [`TopicName`] is legal by construction.
 //! Files are never named after topics but after a [`TopicId`], so no name can reach a path.
@@ -92,6 +92,79 @@ impl From<TopicName> for String {
     }
 }
 
+/// Longest group id in bytes.
+pub const GROUP_ID_BYTES_MAX: usize = 255;
+
+/// The name of a group of consumers: 1 to 255 bytes of UTF-8 without control characters. Kafka's
+/// clients choose such names freely, so they are wider than topic names; no file is named after one.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct GroupId(Arc<str>);
+
+/// Why a string is not a group id.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{id:?} is not a group id: use 1 to {GROUP_ID_BYTES_MAX} bytes of text without control characters"
+)]
+pub struct InvalidGroupId {
+    /// What was given, cut to 300 characters.
+    pub id: String,
+}
+
+impl GroupId {
+    /// Checks `id` and keeps it.
+    ///
+    /// # Errors
+    /// [`InvalidGroupId`] where the id breaks the rule above.
+    pub fn parse(id: &str) -> Result<Self, InvalidGroupId> {
+        if id.is_empty() || id.len() > GROUP_ID_BYTES_MAX || id.contains(char::is_control) {
+            return Err(InvalidGroupId {
+                id: id.chars().take(300).collect(),
+            });
+        }
+        Ok(Self(id.into()))
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for GroupId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for GroupId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&*self.0, f)
+    }
+}
+
+impl FromStr for GroupId {
+    type Err = InvalidGroupId;
+
+    fn from_str(id: &str) -> Result<Self, Self::Err> {
+        Self::parse(id)
+    }
+}
+
+impl TryFrom<String> for GroupId {
+    type Error = InvalidGroupId;
+
+    fn try_from(id: String) -> Result<Self, Self::Error> {
+        Self::parse(&id)
+    }
+}
+
+impl From<GroupId> for String {
+    fn from(id: GroupId) -> Self {
+        id.0.as_ref().into()
+    }
+}
+
 /// A topic's identity: 16 bytes, never all zero, new each time a topic of the same name is made.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct TopicId([u8; 16]);
@@ -162,6 +235,16 @@ mod tests {
             &"x".repeat(TOPIC_NAME_BYTES_MAX + 1),
         ] {
             assert!(TopicName::parse(bad).is_err(), "{bad:?} passed");
+        }
+    }
+
+    #[test]
+    fn group_ids_are_any_printable_text() {
+        for good in ["a", "billing service", "é", &"x".repeat(GROUP_ID_BYTES_MAX)] {
+            assert_eq!(GroupId::parse(good).unwrap().as_str(), good);
+        }
+        for bad in ["", "a\n", "a\0", &"x".repeat(GROUP_ID_BYTES_MAX + 1)] {
+            assert!(GroupId::parse(bad).is_err(), "{bad:?} passed");
         }
     }
 

@@ -17,6 +17,7 @@ mod produce;
 mod producers;
 mod publish;
 mod publisher;
+mod queues;
 mod reader;
 mod retention;
 mod shutdown;
@@ -38,6 +39,12 @@ pub use partition::PartitionState;
 pub use problems::{Problem, ProblemScope};
 pub use produce::{PendingProduce, Produced, ProducerIdentity};
 pub use publisher::TopicPublisher;
+pub use queues::{
+    AcquireOptions, Acquired, AcquiredPartition, AcquiredRange, BrowsePage, BrowsePosition,
+    DeadLetter, DeadLetterFilter, DeadLetterTopic, Delivery, DiscardReport, NewQueue, PeekedRecord,
+    QueueCounters, QueueDescription, QueuePartitionDescription, QueueTopicDescription, RecordState,
+    RedriveOptions, RedriveReport,
+};
 pub use shutdown::ShutdownReport;
 pub use stats::{BrokerStats, Throughput};
 pub use stream::{RecordStream, StartAt, StreamOptions};

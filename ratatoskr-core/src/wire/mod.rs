@@ -22,6 +22,7 @@ mod inbox;
 mod kind;
 mod produce;
 mod queue;
+mod queue_error;
 mod stats;
 mod subscribe;
 #[cfg(test)]

@@ -1,0 +1,12 @@
+//! Delivery to queue groups, as a state machine without input or output: it reads no clock and no
+//! log, and sends nothing. [`broker`](crate::broker) feeds it.
+
+mod config;
+mod error;
+mod settlement;
+mod token;
+
+pub use config::{Backoff, DeadLetters, QueueConfig, QueueConfigChange, QueueStart};
+pub use error::QueueError;
+pub use settlement::{SettleAction, Settlement};
+pub use token::{CONSUMER_ID_BYTES_MAX, ConsumerId, FencingToken, InvalidConsumerId};
