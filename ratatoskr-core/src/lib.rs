@@ -93,6 +93,10 @@
 //!
 //! None is on by default. A feature adds something and changes nothing that others do.
 
+/// Unit tests share the backend and the committer of the integration tests, which name this crate.
+#[cfg(test)]
+extern crate self as ratatoskr_core;
+
 pub mod batch;
 pub mod broker;
 pub mod commit;

@@ -13,8 +13,9 @@ use crate::{
         supervision::caught_async,
         topic::TopicState,
     },
-    config::{InvalidConfig, TopicConfig, TopicConfigChange},
+    config::{Durability, InvalidConfig, TopicConfig, TopicConfigChange},
     error::Error,
+    limits,
     name::{TopicId, TopicName},
     offset::{Bounds, LeaderEpoch, Offset, PartitionIndex},
     storage::{PartitionStats, TopicDescriptor},
@@ -181,6 +182,22 @@ impl Broker {
         cell.advance_log_start(to).await
     }
 
+    /// A topic of the engine's own, made if it is not there. It is as durable as the storage can make
+    /// it, and counts for no limit.
+    ///
+    /// # Errors
+    /// [`Error::Storage`], [`Error::ShuttingDown`], [`Error::Fenced`].
+    pub(super) async fn internal_topic(
+        &self,
+        name: &TopicName,
+        id: TopicId,
+        partitions: u32,
+    ) -> Result<Arc<TopicState>, Error> {
+        let name = name.clone();
+        self.change(async move |shared| shared.create_internal(&name, id, partitions).await)
+            .await
+    }
+
     /// Runs a change of the catalog to its end, whether or not the caller stays.
     async fn change<T, F>(
         &self,
@@ -227,10 +244,45 @@ impl Shared {
             partitions,
             config,
         };
-        let created = caught_async(async { self.storage.create_topic(&descriptor).await }).await;
-        let topic = TopicState::new(&descriptor, answered(created)?, &self.context);
+        self.insert(&descriptor).await
+    }
+
+    async fn create_internal(
+        &self,
+        name: &TopicName,
+        id: TopicId,
+        partitions: u32,
+    ) -> Result<Arc<TopicState>, Error> {
+        let known = self.catalog.read().topic(name);
+        if known.is_ok() {
+            return known;
+        }
+        let capabilities = self.storage.capabilities();
+        let durability = if capabilities.supports(Durability::Fsync) {
+            Durability::Fsync
+        } else {
+            capabilities.durability_default
+        };
+        let descriptor = TopicDescriptor {
+            id,
+            name: name.clone(),
+            partitions,
+            config: TopicConfig {
+                // Only the engine knows what of its state it still needs.
+                retention: None,
+                segment_age: None,
+                batch_bytes_max: limits::BATCH_BYTES_MAX,
+                ..TopicConfig::new(durability)
+            },
+        };
+        self.insert(&descriptor).await
+    }
+
+    async fn insert(&self, descriptor: &TopicDescriptor) -> Result<Arc<TopicState>, Error> {
+        let created = caught_async(async { self.storage.create_topic(descriptor).await }).await;
+        let topic = TopicState::new(descriptor, answered(created)?, &self.context);
         self.catalog.write().insert(Arc::clone(&topic));
-        tracing::info!(topic = %name, partitions, "topic created");
+        tracing::info!(topic = %descriptor.name, partitions = descriptor.partitions, "topic created");
         Ok(topic)
     }
 

@@ -21,6 +21,15 @@ mod queues;
 mod reader;
 mod retention;
 mod shutdown;
+#[cfg_attr(
+    not(test),
+    expect(
+        dead_code,
+        unused_imports,
+        reason = "groups and queues will be kept in it"
+    )
+)]
+mod state;
 mod stats;
 mod stream;
 mod subscribe;

@@ -1,7 +1,11 @@
 //! What administration and shutdown do to a partition as a whole.
 
 use super::{Inner, PartitionCell, State};
-use crate::{broker::supervision::caught_async, error::Error, offset::LeaderEpoch};
+use crate::{
+    broker::supervision::caught_async,
+    error::Error,
+    offset::{LeaderEpoch, Offset},
+};
 
 /// What a partition is doing.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -130,6 +134,32 @@ impl PartitionCell {
             _ => inner.pending.is_empty(),
         })
         .await;
+    }
+
+    /// Opens the partition, and waits until it holds no sends back, none is on its way, and readers
+    /// see all that is in the log. Answers where that ends.
+    ///
+    /// # Errors
+    /// [`Error::PartitionOffline`], and what opening answers.
+    ///
+    /// # Cancel safety
+    /// Dropping the future changes nothing.
+    pub(in crate::broker) async fn at_rest(&self) -> Result<Offset, Error> {
+        loop {
+            let settled = self.settled.notified();
+            tokio::pin!(settled);
+            settled.as_mut().enable();
+            {
+                let mut inner = self.inner.lock();
+                let pending = !inner.pending.is_empty();
+                let open = self.open_under_lock(&mut inner)?;
+                let unseen = self.high_watermark() < open.log_end;
+                if !pending && !unseen && open.holds == 0 {
+                    return Ok(open.log_end);
+                }
+            }
+            settled.await;
+        }
     }
 
     /// Waits until nothing is pending.

@@ -184,6 +184,10 @@ impl PartitionCell {
         Arc::clone(&self.topic.config())
     }
 
+    pub(super) const fn context(&self) -> &Arc<Context> {
+        &self.context
+    }
+
     pub(super) const fn readable(&self) -> &Readable {
         &self.readable
     }

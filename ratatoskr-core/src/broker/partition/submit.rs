@@ -14,6 +14,7 @@ use crate::{
     commit::Submission,
     config::TimestampType,
     error::Error,
+    offset::Offset,
 };
 
 /// What became of a batch while the lock was held.
@@ -31,6 +32,24 @@ impl PartitionCell {
         drop(inner);
         self.wake();
         submitted
+    }
+
+    /// Submits a batch that is right only at offset `at`; `None` where the partition would give it
+    /// another one, or holds sends back just now.
+    pub(in crate::broker) fn submit_at(
+        &self,
+        at: Offset,
+        batch: RecordBatch,
+    ) -> Result<Option<PendingProduce>, Error> {
+        let mut inner = self.inner.lock();
+        let open = self.open_under_lock(&mut inner)?;
+        if open.holds > 0 || open.next_offset != at {
+            return Ok(None);
+        }
+        let submitted = self.submit_under_lock(&mut inner, batch, None);
+        drop(inner);
+        self.wake();
+        submitted.map(Some)
     }
 
     #[inline]
