@@ -51,7 +51,7 @@ pub use publisher::TopicPublisher;
 pub use queues::{
     AcquireOptions, Acquired, AcquiredPartition, AcquiredRange, BrowsePage, BrowsePosition,
     DeadLetter, DeadLetterFilter, DeadLetterTopic, Delivery, DiscardReport, NewQueue, PeekedRecord,
-    QueueCounters, QueueDescription, QueuePartitionDescription, QueueTopicDescription, RecordState,
+    QueueDescription, QueuePartitionDescription, QueueTopicDescription, RecordState,
     RedriveOptions, RedriveReport,
 };
 pub use shutdown::ShutdownReport;

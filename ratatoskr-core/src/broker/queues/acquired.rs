@@ -10,7 +10,7 @@ use crate::{
     name::TopicName,
     offset::{Offset, PartitionIndex},
     record::ConsumedRecord,
-    storage::{Access, BatchSlices},
+    storage::BatchSlices,
     time::Timestamp,
 };
 
@@ -26,19 +26,16 @@ pub struct AcquireOptions {
     pub wait: Duration,
     /// How long the records may be held; `None` for what the group is configured with.
     pub lease: Option<Duration>,
-    /// Whether the caller looks at the bytes or only passes them on.
-    pub access: Access,
 }
 
 impl Default for AcquireOptions {
-    /// Up to 500 records and a MiB, at once, for the group's lease, to be looked at.
+    /// Up to 500 records and a MiB, at once, for the group's lease.
     fn default() -> Self {
         Self {
             records_max: 500,
             bytes_max: limits::STREAM_BYTES_DEFAULT,
             wait: Duration::ZERO,
             lease: None,
-            access: Access::default(),
         }
     }
 }

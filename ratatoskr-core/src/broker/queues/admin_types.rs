@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    delivery::{ConsumerId, QueueConfig, QueueConfigChange},
+    delivery::{ConsumerId, QueueConfig, QueueConfigChange, QueueCounters},
     name::{GroupId, TopicId, TopicName},
     offset::{Offset, PartitionIndex},
     record::ConsumedRecord,
@@ -57,36 +57,6 @@ pub struct QueuePartitionDescription {
     pub available: u64,
     /// What is known to wait, and what has happened.
     pub counters: QueueCounters,
-}
-
-/// How many records are in which state, and what has happened since the state was last read from
-/// its log (when the broker was opened, most often).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct QueueCounters {
-    /// Held by consumers.
-    pub in_flight: u64,
-    /// Held back until their time.
-    pub delayed: u64,
-    /// Waiting behind an earlier record of their key.
-    pub blocked: u64,
-    /// On their way to the dead letters.
-    pub dying: u64,
-    /// Happened: deliveries.
-    pub delivered: u64,
-    /// Happened: deliveries of records that had been delivered before.
-    pub redelivered: u64,
-    /// Happened: records acknowledged.
-    pub acknowledged: u64,
-    /// Happened: leases that ended by time, in records.
-    pub leases_expired: u64,
-    /// Happened: records moved to the dead letters.
-    pub dead_lettered: u64,
-    /// Happened: records given up without a dead letter.
-    pub discarded: u64,
-    /// Happened: records whose time to live had passed.
-    pub expired: u64,
-    /// Happened: records that could not be delivered since they are corrupt, or were removed first.
-    pub lost: u64,
 }
 
 /// A record that a group is not done with.

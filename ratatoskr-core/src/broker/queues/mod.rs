@@ -7,8 +7,8 @@ mod dead_letter;
 
 pub use acquired::{AcquireOptions, Acquired, AcquiredPartition, AcquiredRange, Delivery};
 pub use admin_types::{
-    NewQueue, PeekedRecord, QueueCounters, QueueDescription, QueuePartitionDescription,
-    QueueTopicDescription, RecordState,
+    NewQueue, PeekedRecord, QueueDescription, QueuePartitionDescription, QueueTopicDescription,
+    RecordState,
 };
 pub use dead_letter::{
     BrowsePage, BrowsePosition, DeadLetter, DeadLetterFilter, DeadLetterTopic, DiscardReport,
