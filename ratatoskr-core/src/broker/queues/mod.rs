@@ -14,3 +14,5 @@ pub use dead_letter::{
     BrowsePage, BrowsePosition, DeadLetter, DeadLetterFilter, DeadLetterTopic, DiscardReport,
     RedriveOptions, RedriveReport,
 };
+mod stub;
+pub use stub::PendingSettle;
