@@ -48,7 +48,6 @@ pub use partition::PartitionState;
 pub use problems::{Problem, ProblemScope};
 pub use produce::{PendingProduce, Produced, ProducerIdentity};
 pub use publisher::TopicPublisher;
-pub use queues::PendingSettle;
 pub use queues::{
     AcquireOptions, Acquired, AcquiredPartition, AcquiredRange, BrowsePage, BrowsePosition,
     DeadLetter, DeadLetterFilter, DeadLetterTopic, Delivery, DiscardReport, NewQueue, PeekedRecord,

@@ -14,5 +14,3 @@ pub use dead_letter::{
     BrowsePage, BrowsePosition, DeadLetter, DeadLetterFilter, DeadLetterTopic, DiscardReport,
     RedriveOptions, RedriveReport,
 };
-mod stub;
-pub use stub::PendingSettle;
