@@ -5,6 +5,7 @@
 //! Client ─┬─ administration          create, list, describe, alter, delete topics
 //!         ├─ Producer                batches, idempotence, retries, a bounded buffer
 //!         ├─ Consumer                a stream of records that goes on through lost connections
+//!         ├─ Queue                   records taken under a lease, and settled one by one
 //!         └─ fetch, produce_batch    batches as they are
 //! ```
 //!
@@ -57,6 +58,7 @@ mod error;
 mod events;
 mod options;
 mod producer;
+mod queue;
 mod remote;
 
 pub use address::{Address, PORT_DEFAULT};
@@ -68,16 +70,25 @@ pub use events::{ClientEvent, ClientEvents};
 pub use options::ConnectOptions;
 pub use producer::{Acks, Delivery, OnFull, Producer, ProducerBuilder, RecordMetadata};
 
+pub use queue::{LeasedRecord, Nack, Queue, QueueBuilder, Stopper, Work};
+
 pub use ratatoskr_core::{
     Outcome,
     broker::{
-        FetchPartition, FetchRequest, FetchResponse, Fetched, FetchedPartition, NewTopic,
-        OffsetSpec, PartitionDescription, PartitionState, Produced, ProducerIdentity, StartAt,
-        TopicDescription,
+        AcquireOptions, Acquired, AcquiredPartition, AcquiredRange, BrowsePage, BrowsePosition,
+        DeadLetter, DeadLetterFilter, DeadLetterTopic, DiscardReport, FetchPartition, FetchRequest,
+        FetchResponse, Fetched, FetchedPartition, NewQueue, NewTopic, OffsetSpec,
+        PartitionDescription, PartitionState, PeekedRecord, Produced, ProducerIdentity,
+        QueueDescription, QueuePartitionDescription, QueueTopicDescription, RecordState,
+        RedriveOptions, RedriveReport, StartAt, TopicDescription,
     },
     bytes,
     config::{Compression, Durability, TopicConfig, TopicConfigChange},
-    name::{InvalidTopicName, TopicName},
+    delivery::{
+        Backoff, ConsumerId, DeadLetters, FencingToken, QueueConfig, QueueConfigChange,
+        QueueCounters, QueueError, QueueStart, SettleAction, Settlement,
+    },
+    name::{GroupId, InvalidGroupId, InvalidTopicName, TopicName},
     offset::{Bounds, IsolationLevel, Offset, PartitionIndex},
     record::{ConsumedRecord, Header, Record},
     storage::TopicDescriptor,

@@ -8,6 +8,7 @@ use crate::{
     batch::BatchError,
     commit::CommitError,
     config::InvalidConfig,
+    delivery::QueueError,
     name::TopicName,
     offset::{Bounds, Offset, PartitionIndex},
     producer::{ProducerEpoch, ProducerId, Sequence},
@@ -138,6 +139,9 @@ pub enum Error {
     /// The storage backend said no.
     #[error(transparent)]
     Storage(StorageError),
+    /// A queue refuses what it is asked for.
+    #[error(transparent)]
+    Queue(#[from] QueueError),
     /// A defect: the operation panicked. What it was doing has been cut off from the rest.
     #[error("internal error: {0}")]
     Internal(String),

@@ -77,6 +77,7 @@
 //! | [`commit`] | what decides order and durability: a write-ahead log, or a cluster |
 //! | [`wire`] | the frames of the native protocol |
 //! | [`name`], [`offset`], [`producer`], [`time`], [`config`] | the words that all of it is made of |
+//! | [`delivery`] | what queue groups are configured with and told |
 //! | [`limits`] | every bound, by name |
 //!
 //! # What it does not do
@@ -104,6 +105,7 @@ pub mod compaction;
 pub mod config;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+pub mod delivery;
 mod error;
 pub mod limits;
 pub mod name;

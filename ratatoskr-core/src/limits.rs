@@ -51,3 +51,35 @@ pub const SUBSCRIPTIONS_MAX: usize = 1_000_000;
 pub const STREAM_BYTES_DEFAULT: usize = 1 << 20;
 /// Longest time that a fetch waits for records.
 pub const FETCH_WAIT_MAX: Duration = Duration::from_hours(1);
+/// How long a queue group's consumer holds records unless told otherwise.
+pub const QUEUE_LEASE_DEFAULT: Duration = Duration::from_secs(30);
+/// Shortest lease.
+pub const QUEUE_LEASE_MIN: Duration = Duration::from_millis(100);
+/// Longest lease, and longest extension of one.
+pub const QUEUE_LEASE_MAX: Duration = Duration::from_hours(12);
+/// Deliveries after which a record is a dead letter, unless its group says otherwise.
+pub const QUEUE_ATTEMPTS_DEFAULT: u32 = 5;
+/// Most deliveries that a queue group may allow.
+pub const QUEUE_ATTEMPTS_MAX: u32 = 1_000;
+/// Most times that one wait between attempts may be as long as the one before.
+pub const QUEUE_BACKOFF_MULTIPLIER_MAX: u32 = 100;
+/// Longest time that a record is held back, by its producer or by a consumer that wants it again.
+pub const QUEUE_DELAY_MAX: Duration = Duration::from_hours(365 * 24);
+/// Records that a queue group's consumers hold at once unless it says otherwise.
+pub const QUEUE_IN_FLIGHT_DEFAULT: u32 = 100_000;
+/// Records that one consumer holds at once unless its group says otherwise.
+pub const QUEUE_IN_FLIGHT_PER_CONSUMER_DEFAULT: u32 = 1_000;
+/// Most records that a queue group may be configured to hold at once.
+pub const QUEUE_IN_FLIGHT_MAX: u32 = 100_000_000;
+/// Most records of a partition that a queue group holds back until their time.
+pub const QUEUE_DELAYED_RECORDS_MAX: usize = 10_000_000;
+/// Most records of a partition that wait behind an earlier one of their key.
+pub const QUEUE_BLOCKED_RECORDS_MAX: usize = 100_000;
+/// Most settlements in one call.
+pub const QUEUE_SETTLEMENTS_MAX: usize = 10_000;
+/// Longest cause of a rejection in bytes; the rest is cut.
+pub const QUEUE_CAUSE_BYTES_MAX: usize = 1_024;
+/// Most queue groups of a broker.
+pub const QUEUE_GROUPS_MAX: usize = 100_000;
+/// Most records that a look at a queue, or at dead letters, answers with.
+pub const QUEUE_BROWSE_RECORDS_MAX: usize = 10_000;

@@ -456,7 +456,7 @@ impl Link {
 }
 
 /// The broker's error, or what else the server said.
-pub(super) fn told(body: ErrorBody) -> Error {
+pub(crate) fn told(body: ErrorBody) -> Error {
     match body.into_error() {
         Ok(error) => Error::Broker(error),
         Err(error) => Error::Remote(error),

@@ -13,7 +13,7 @@ use tokio::{
 };
 
 pub(crate) use batch::{HearBatches, Listener};
-pub(crate) use link::{Link, Pushed};
+pub(crate) use link::{Link, Pushed, told};
 pub(crate) use requests::{RemoteSubscription, Repeat, Sent};
 
 use crate::{

@@ -9,6 +9,7 @@ use crate::{
         compaction,
         config::BrokerConfig,
         context::Context,
+        queues::{self, QueueEngine},
         retention,
         subscribe::Subscriptions,
         supervision::{Failure, caught_async},
@@ -78,10 +79,12 @@ impl BrokerBuilder {
             context,
             catalog: RwLock::new(catalog),
             subscriptions: Subscriptions::default(),
+            queues: QueueEngine::default(),
             admin: tokio::sync::Mutex::new(()),
         });
         retention::spawn(&shared);
         compaction::spawn(&shared);
+        queues::spawn_keeper(&shared);
         Ok(Broker { shared })
     }
 }

@@ -42,7 +42,8 @@ pub(super) struct Waiter {
 }
 
 impl Waiter {
-    fn wake(&self) {
+    /// Lets whoever waits go on, or whoever waits next.
+    pub(super) fn wake(&self) {
         self.woken.store(true, Ordering::SeqCst);
         self.waker.wake();
     }

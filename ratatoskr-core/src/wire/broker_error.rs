@@ -80,6 +80,7 @@ impl From<&Error> for ErrorBody {
                 .about(reason)
                 .with_numbers([partition.get().into()]),
             Error::OutcomeUnknown { reason } | Error::Fenced { reason } => body.about(reason),
+            Error::Queue(error) => body.about_queue(error),
             Error::InvalidBatch(_)
             | Error::ShuttingDown
             | Error::Storage(_)
@@ -108,6 +109,7 @@ fn code_of(error: &Error) -> ErrorCode {
         Error::OutcomeUnknown { .. } => ErrorCode::OutcomeUnknown,
         Error::Fenced { .. } => ErrorCode::Fenced,
         Error::ShuttingDown => ErrorCode::ShuttingDown,
+        Error::Queue(error) => ErrorCode::of_queue(error),
         Error::Storage(StorageError::Io {
             kind: IoKind::Full, ..
         }) => ErrorCode::StorageFull,
@@ -223,7 +225,7 @@ impl ErrorBody {
             ErrorCode::StorageUnavailable => self.storage(IoKind::Unavailable),
             ErrorCode::StorageFailed => self.storage(IoKind::Other),
             ErrorCode::Internal => Error::Internal(self.message.clone()),
-            _ => return None,
+            code => Error::Queue(self.to_queue_error(code)?),
         };
         Some(error)
     }

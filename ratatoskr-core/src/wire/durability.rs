@@ -23,7 +23,7 @@ impl Serialize for WireDurability {
             Durability::Interval(every) => (INTERVAL, every),
             Durability::Fsync => (FSYNC, Duration::ZERO),
         };
-        let interval_ms = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX);
+        let interval_ms = super::milliseconds(interval);
         (level, interval_ms).serialize(serializer)
     }
 }

@@ -118,6 +118,25 @@ codes! {
     Fenced = 81 "fenced" false,
     /// The storage is not at hand just now; the request was not carried out.
     StorageUnavailable = 82 "storage_unavailable" true,
+
+    /// There is no such queue group; texts: its name.
+    UnknownQueueGroup = 120 "unknown_queue_group" false,
+    /// A queue group of this name exists; texts: the name.
+    QueueGroupExists = 121 "queue_group_exists" false,
+    /// The token is of no delivery.
+    UnknownLease = 122 "unknown_lease" false,
+    /// The lease is over: its records are, or were, with somebody else.
+    LeaseExpired = 123 "lease_expired" false,
+    /// The lease is another consumer's.
+    NotLeaseOwner = 124 "not_lease_owner" false,
+    /// The records were acknowledged, rejected or removed before.
+    AlreadySettled = 125 "already_settled" false,
+    /// Dead letters of dead letters would go where they are; texts: the topic.
+    DeadLetterLoop = 126 "dead_letter_loop" false,
+    /// The topic holds no dead letters; texts: the topic.
+    NotDeadLetters = 127 "not_dead_letters" false,
+    /// The settlement cannot be; texts: why.
+    InvalidSettlement = 128 "invalid_settlement" false,
 }
 
 /// The body of an error frame, and of an error within a response.

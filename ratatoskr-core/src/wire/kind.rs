@@ -74,6 +74,32 @@ kinds! {
     Unsubscribe = 0x43 "unsubscribe",
     /// Counters of the broker.
     Stats = 0x50 "stats",
+    /// Takes records of a queue, waiting for them if need be.
+    QueueAcquire = 0x70 "queue acquire",
+    /// Says what becomes of records taken of a queue.
+    QueueSettle = 0x71 "queue settle",
+    /// Gives back all that a consumer holds.
+    QueueLeave = 0x72 "queue leave",
+    /// Creates a queue group.
+    CreateQueue = 0x73 "create queue",
+    /// Changes a queue group's configuration.
+    AlterQueue = 0x74 "alter queue",
+    /// Deletes a queue group.
+    DeleteQueue = 0x75 "delete queue",
+    /// Describes one queue group.
+    DescribeQueue = 0x76 "describe queue",
+    /// Lists the queue groups.
+    ListQueues = 0x77 "list queues",
+    /// Looks at records that a queue group is not done with.
+    PeekQueue = 0x78 "peek queue",
+    /// Lists the topics that hold dead letters.
+    ListDeadLetterTopics = 0x79 "list dead-letter topics",
+    /// Looks at dead letters.
+    BrowseDeadLetters = 0x7a "browse dead letters",
+    /// Sends dead letters back to where they were.
+    RedriveDeadLetters = 0x7b "redrive dead letters",
+    /// Gives dead letters up for good.
+    DiscardDeadLetters = 0x7c "discard dead letters",
     /// Something went wrong, with one request or with the connection.
     Error = 0x7f "error",
 }

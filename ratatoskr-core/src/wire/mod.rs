@@ -8,11 +8,13 @@
 //! broker_error.rs  Error ⇄ error body
 //! produce.rs     batches in               fetch.rs       batches out, offsets
 //! subscribe.rs   batches pushed           stats.rs       counters
+//! queues.rs      queue groups             dead_letters.rs
 //! ```
 //! Nothing here opens a socket: the server and the client move the bytes. A body is the
 //! `MessagePack` array of its struct's fields in their order; a version never changes a body.
 
 mod broker_error;
+mod dead_letters;
 mod durability;
 mod error;
 mod fetch;
@@ -22,6 +24,8 @@ mod inbox;
 mod kind;
 mod produce;
 mod queue;
+mod queue_error;
+mod queues;
 mod stats;
 mod subscribe;
 #[cfg(test)]
@@ -32,6 +36,10 @@ use bytes::BytesMut;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 pub use broker_error::RemoteError;
+pub use dead_letters::{
+    BrowseDeadLetters, DeadLetterBody, DeadLetters, DiscardDeadLetters, ListDeadLetterTopics,
+    RedriveDeadLetters,
+};
 pub use durability::WireDurability;
 pub use error::{ErrorBody, ErrorCode};
 pub use fetch::{Fetch, FetchPartition, Fetched, FetchedPartition, FindOffset, FoundOffset};
@@ -43,6 +51,11 @@ pub use inbox::Inbox;
 pub use kind::Kind;
 pub use produce::{NewProducer, Produce, Produced, ProducerBody};
 pub use queue::FrameQueue;
+pub use queues::{
+    AlterQueue, CreateQueue, DeleteQueue, DescribeQueue, ListQueues, PeekQueue, PeekedBody,
+    QueueAcquire, QueueAcquired, QueueAcquiredPartition, QueueBody, QueueLeave, QueuePartitionBody,
+    QueueSettle, QueueTopicBody, SettlementBody,
+};
 pub use stats::{ProblemBody, Stats, StatsBody};
 pub use subscribe::{Credit, Deliver, Subscribe, Unsubscribe};
 pub use topics::{
@@ -78,6 +91,11 @@ impl Request for Ping {
 /// The response that says no more than that it is done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Done {}
+
+/// A duration as it travels.
+fn milliseconds(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
 
 /// Appends a frame of `body`'s kind to `out`; `batches_bytes` of record batches must follow it.
 ///

@@ -1,6 +1,7 @@
 //! Every frame as an annotated hexdump, and what a receiver makes of frames that are wrong.
 
 mod hexdump;
+mod queues;
 
 use bytes::{Bytes, BytesMut};
 use proptest::prelude::*;
@@ -11,7 +12,8 @@ use crate::{
     batch::BatchError,
     broker::{OffsetSpec, PartitionState},
     config::{Durability, InvalidConfig, TopicConfig},
-    name::{TopicId, TopicName},
+    delivery::QueueError,
+    name::{GroupId, TopicId, TopicName},
     offset::{Bounds, LeaderEpoch, Offset, PartitionIndex},
     producer::{ProducerEpoch, ProducerId, Sequence},
     storage::{IoKind, StorageError},
@@ -361,6 +363,15 @@ fn the_brokers_errors_survive_the_journey() {
             reason: "sync".into(),
         },
         Error::ShuttingDown,
+        QueueError::UnknownGroup(GroupId::parse("billing").unwrap()).into(),
+        QueueError::GroupExists(GroupId::parse("billing").unwrap()).into(),
+        QueueError::UnknownLease.into(),
+        QueueError::LeaseExpired.into(),
+        QueueError::NotLeaseOwner.into(),
+        QueueError::AlreadySettled.into(),
+        QueueError::DeadLetterLoop(topic()).into(),
+        QueueError::NotDeadLetters(topic()).into(),
+        QueueError::InvalidSettlement("no range".into()).into(),
     ];
     for error in errors {
         let body = ErrorBody::from(&error);

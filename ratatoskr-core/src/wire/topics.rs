@@ -30,7 +30,7 @@ impl ConfigEntries {
         Self::texts(config.entries())
     }
 
-    fn texts(entries: Vec<(&'static str, String)>) -> Self {
+    pub(super) fn texts(entries: Vec<(&'static str, String)>) -> Self {
         let entries = entries.into_iter();
         Self(
             entries
@@ -266,16 +266,21 @@ requests! {
 }
 
 /// A topic id as 16 `MessagePack` bytes, not as an array of numbers.
-mod topic_id {
+pub(super) mod topic_id {
     use serde::{Deserializer, Serializer, de::Error};
 
     use crate::name::TopicId;
 
-    pub(super) fn serialize<S: Serializer>(id: &TopicId, to: S) -> Result<S::Ok, S::Error> {
+    pub(in crate::wire) fn serialize<S: Serializer>(
+        id: &TopicId,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
         serde_bytes::serialize(id.as_bytes().as_slice(), to)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<TopicId, D::Error> {
+    pub(in crate::wire) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<TopicId, D::Error> {
         let bytes: serde_bytes::ByteArray<16> = serde::Deserialize::deserialize(from)?;
         TopicId::from_bytes(bytes.into_array()).ok_or_else(|| D::Error::custom("topic id of zeros"))
     }

@@ -15,6 +15,8 @@ pub struct NativeLimits {
     pub requests_in_flight_max: usize,
     /// Subscriptions of one connection.
     pub subscriptions_max: usize,
+    /// Consumers of queue groups that one connection speaks for.
+    pub queue_consumers_max: usize,
     /// Partitions of one fetch or subscription.
     pub partitions_per_request_max: usize,
     /// Longest that a fetch may wait for records.
@@ -40,6 +42,7 @@ impl Default for NativeLimits {
             in_flight_bytes_max: 16 << 20,
             requests_in_flight_max: 10_000,
             subscriptions_max: 1_000,
+            queue_consumers_max: 10_000,
             partitions_per_request_max: 10_000,
             fetch_wait_max: Duration::from_mins(1),
             connections_max: 10_000,

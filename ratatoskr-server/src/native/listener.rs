@@ -21,7 +21,7 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::{NativeLimits, connection, handlers::Session, handshake};
+use super::{NativeLimits, connection, consumers::Registry, handlers::Session, handshake};
 
 /// Wait after an accept that failed, for example because there are no descriptors left.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
@@ -59,6 +59,7 @@ pub async fn serve(
         limits: Arc::new(limits),
         by_address: Arc::default(),
         connections: JoinSet::new(),
+        consumers: Arc::default(),
         drain: Drain(drain),
     };
     let mut shutdown = std::pin::pin!(shutdown);
@@ -85,6 +86,7 @@ struct Door {
     limits: Arc<NativeLimits>,
     by_address: Arc<Mutex<HashMap<IpAddr, usize>>>,
     connections: JoinSet<()>,
+    consumers: Arc<Registry>,
     drain: Drain,
 }
 
@@ -103,6 +105,7 @@ impl Door {
         let broker = self.broker.clone();
         let limits = Arc::clone(&self.limits);
         let drain = self.drain.clone();
+        let consumers = self.consumers.connection();
         self.connections.spawn(async move {
             let _admission = admission;
             let served = async {
@@ -115,17 +118,19 @@ impl Door {
                 };
                 tracing::debug!(%address, client = %greeted.client, "connected");
                 let session = Session {
-                    broker,
+                    broker: broker.clone(),
                     limits: Arc::clone(&limits),
                     version: greeted.version,
                     client: greeted.client.as_str().into(),
                     drain: drain.clone(),
+                    consumers: consumers.clone(),
                 };
                 connection::serve(greeted, session).await
             };
             if let Err(error) = served.await {
                 tracing::debug!(%error, %address, "connection lost");
             }
+            consumers.end(&broker).await;
         });
     }
 

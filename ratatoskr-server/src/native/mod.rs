@@ -5,6 +5,7 @@
 //! handshake.rs    hello: nothing else is heard before a version is agreed on
 //! connection.rs   one task a connection: frames in, responses and deliveries out
 //! buffers.rs      bytes in and out     subscription.rs  credit, next offsets
+//! consumers.rs    whose leases end with a connection
 //! handlers/       one small file a command or group of commands
 //! ```
 //! Invariants:
@@ -18,6 +19,7 @@
 
 mod buffers;
 mod connection;
+mod consumers;
 mod handlers;
 mod handshake;
 mod limits;

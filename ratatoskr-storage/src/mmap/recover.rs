@@ -62,13 +62,13 @@ pub(super) fn recover(
         names.partition_point(|name| is_trusted(name, from))
     });
     let (trusted, unproven) = names.split_at_checked(trusted).unwrap_or_default();
-        let trusted: Vec<_> = trusted
-            .iter()
-            .map(|&name| Segment::sealed(place, name))
-            .collect();
-        if verify == Verify::All {
-            recovery.verify_sealed(&trusted)?;
-        }
+    let trusted: Vec<_> = trusted
+        .iter()
+        .map(|&name| Segment::sealed(place, name))
+        .collect();
+    if verify == Verify::All {
+        recovery.verify_sealed(&trusted)?;
+    }
     recovery.scan_all(unproven)?;
     recovery.finish(trusted, has_dir)
 }

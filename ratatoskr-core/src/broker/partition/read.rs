@@ -4,6 +4,7 @@ use std::sync::{Arc, atomic::Ordering};
 
 use super::{PartitionCell, Reader};
 use crate::{
+    batch::BatchHeader,
     broker::supervision::{Failure, caught, caught_async},
     error::Error,
     offset::{Bounds, IsolationLevel, Offset},
@@ -199,6 +200,35 @@ impl PartitionCell {
                 }
             }
         }
+    }
+
+    /// Reads whole batches from `from` on, none that begins at `until` or later.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub(in crate::broker) async fn read_between(
+        &self,
+        from: Offset,
+        until: Offset,
+        bytes_max: usize,
+        isolation: IsolationLevel,
+        access: Access,
+    ) -> Result<Fetched, Error> {
+        let wanted = Wanted {
+            from,
+            offsets_max: until.get().saturating_sub(from.get()),
+            bytes_max,
+            isolation,
+            access,
+        };
+        let mut fetched = self.read(&wanted).await?;
+        // Where there is nothing, a read looks beyond the gap.
+        let first = fetched.batches.slices().first();
+        let first = first.and_then(|slice| BatchHeader::decode(slice).ok());
+        if first.is_some_and(|header| header.base_offset >= until) {
+            fetched.batches = BatchSlices::default();
+        }
+        Ok(fetched)
     }
 
     /// Ends a read that has to be waited for.

@@ -174,4 +174,49 @@ const ERRORS: &[(ErrorCode, &str, &str)] = &[
         "the storage is not at hand just now",
         "Retry in a moment.",
     ),
+    (
+        ErrorCode::UnknownQueueGroup,
+        "there is no queue group of this name",
+        "`ratatoskr queue ls` lists those there are; acquiring creates one.",
+    ),
+    (
+        ErrorCode::QueueGroupExists,
+        "a queue group of this name is there already",
+        "Alter it instead, or choose another name.",
+    ),
+    (
+        ErrorCode::UnknownLease,
+        "the fencing token is of no delivery that the broker ever made",
+        "Settle with the token that came with the records.",
+    ),
+    (
+        ErrorCode::LeaseExpired,
+        "the lease is over, and the records may be with another consumer",
+        "Do not settle: they are delivered again. Extend leases in time, or ask for longer ones.",
+    ),
+    (
+        ErrorCode::NotLeaseOwner,
+        "another consumer holds these records",
+        "Settle only what you acquired under your own consumer's name.",
+    ),
+    (
+        ErrorCode::AlreadySettled,
+        "the records were acknowledged, rejected or removed before",
+        "Nothing to do: what was settled stays settled.",
+    ),
+    (
+        ErrorCode::DeadLetterLoop,
+        "records of a dead-letter topic cannot become dead letters of that topic again",
+        "Acknowledge or discard them, or name another topic in the group's `dead_letters`.",
+    ),
+    (
+        ErrorCode::NotDeadLetters,
+        "the topic holds no dead letters",
+        "`ratatoskr dlq ls` lists the topics that do.",
+    ),
+    (
+        ErrorCode::InvalidSettlement,
+        "the offsets are no range, or a time is out of its bounds",
+        "The message says what is wrong.",
+    ),
 ];

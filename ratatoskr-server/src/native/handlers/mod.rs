@@ -1,8 +1,10 @@
 //! What each command does: decode, call the broker, encode. Logic that another door would need
 //! belongs in the broker.
 
+mod dead_letters;
 mod fetch;
 mod produce;
+mod queues;
 mod stats;
 mod subscribe;
 mod topics;
@@ -21,7 +23,9 @@ use ratatoskr_core::{
 
 pub(super) use produce::{Acknowledgement, Run};
 
-use super::{limits::NativeLimits, listener::Drain, subscription::Subscriptions};
+use super::{
+    consumers::Consumers, limits::NativeLimits, listener::Drain, subscription::Subscriptions,
+};
 
 /// What the handlers of one connection share.
 #[derive(Clone, Debug)]
@@ -32,6 +36,8 @@ pub(super) struct Session {
     /// How the client names itself.
     pub(super) client: Arc<str>,
     pub(super) drain: Drain,
+    /// The consumers of queues that it speaks for.
+    pub(super) consumers: Consumers,
 }
 
 /// A frame to be sent: everything up to the end of its body, and the batches after it.
@@ -91,6 +97,19 @@ pub(super) fn dispatch(
         Some(Kind::AlterTopic) => later::<wire::AlterTopic>(session, frame),
         Some(Kind::AddPartitions) => later::<wire::AddPartitions>(session, frame),
         Some(Kind::Trim) => later::<wire::Trim>(session, frame),
+        Some(Kind::QueueAcquire) => queues::acquire(session, frame),
+        Some(Kind::QueueSettle) => queues::settle(session, frame),
+        Some(Kind::QueueLeave) => queues::leave(session, frame),
+        Some(Kind::CreateQueue) => later::<wire::CreateQueue>(session, frame),
+        Some(Kind::AlterQueue) => later::<wire::AlterQueue>(session, frame),
+        Some(Kind::DeleteQueue) => later::<wire::DeleteQueue>(session, frame),
+        Some(Kind::DescribeQueue) => later::<wire::DescribeQueue>(session, frame),
+        Some(Kind::ListQueues) => later::<wire::ListQueues>(session, frame),
+        Some(Kind::PeekQueue) => later::<wire::PeekQueue>(session, frame),
+        Some(Kind::ListDeadLetterTopics) => later::<wire::ListDeadLetterTopics>(session, frame),
+        Some(Kind::BrowseDeadLetters) => later::<wire::BrowseDeadLetters>(session, frame),
+        Some(Kind::RedriveDeadLetters) => later::<wire::RedriveDeadLetters>(session, frame),
+        Some(Kind::DiscardDeadLetters) => later::<wire::DiscardDeadLetters>(session, frame),
         Some(Kind::Stats) => stats::handle(session, frame),
         _ => unknown_kind(session, frame),
     }
