@@ -13,6 +13,7 @@ mod offsets;
 mod produce;
 mod publish;
 mod publisher;
+mod queues;
 mod retention;
 mod run;
 mod shutdown;
