@@ -14,6 +14,7 @@ mod offsets;
 mod produce;
 mod publish;
 mod publisher;
+mod queues;
 mod retention;
 mod run;
 mod shutdown;
