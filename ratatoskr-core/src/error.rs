@@ -8,6 +8,7 @@ use crate::{
     batch::BatchError,
     commit::CommitError,
     config::InvalidConfig,
+    groups::GroupError,
     name::TopicName,
     offset::{Bounds, Offset, PartitionIndex},
     producer::{ProducerEpoch, ProducerId, Sequence},
@@ -138,6 +139,9 @@ pub enum Error {
     /// The storage backend said no.
     #[error(transparent)]
     Storage(StorageError),
+    /// A consumer group refuses what it is asked for.
+    #[error(transparent)]
+    Group(#[from] GroupError),
     /// A defect: the operation panicked. What it was doing has been cut off from the rest.
     #[error("internal error: {0}")]
     Internal(String),
@@ -159,6 +163,7 @@ impl Error {
         match self {
             Self::Overloaded { .. } | Self::PartitionOffline { .. } | Self::ShuttingDown => true,
             Self::Storage(error) => error.is_retryable(),
+            Self::Group(error) => error.is_retryable(),
             _ => false,
         }
     }

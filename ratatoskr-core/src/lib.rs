@@ -74,6 +74,7 @@
 //! | [`batch`], [`record`], [`routing`] | records, Kafka's record batches, which partition a key goes to |
 //! | [`storage`] | what a backend implements |
 //! | [`commit`] | what decides order and durability: a write-ahead log, or a cluster |
+//! | [`groups`] | consumer groups: members, assignments, committed offsets |
 //! | [`wire`] | the frames of the native protocol |
 //! | [`name`], [`offset`], [`producer`], [`time`], [`config`] | the words that all of it is made of |
 //! | [`limits`] | every bound, by name |
@@ -103,6 +104,7 @@ pub mod config;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod error;
+pub mod groups;
 pub mod limits;
 pub mod name;
 pub mod offset;

@@ -80,6 +80,7 @@ impl From<&Error> for ErrorBody {
                 .about(reason)
                 .with_numbers([partition.get().into()]),
             Error::OutcomeUnknown { reason } | Error::Fenced { reason } => body.about(reason),
+            Error::Group(error) => body.about_group(error),
             Error::InvalidBatch(_)
             | Error::ShuttingDown
             | Error::Storage(_)
@@ -108,6 +109,7 @@ fn code_of(error: &Error) -> ErrorCode {
         Error::OutcomeUnknown { .. } => ErrorCode::OutcomeUnknown,
         Error::Fenced { .. } => ErrorCode::Fenced,
         Error::ShuttingDown => ErrorCode::ShuttingDown,
+        Error::Group(error) => ErrorCode::of_group(error),
         Error::Storage(StorageError::Io {
             kind: IoKind::Full, ..
         }) => ErrorCode::StorageFull,
@@ -223,7 +225,7 @@ impl ErrorBody {
             ErrorCode::StorageUnavailable => self.storage(IoKind::Unavailable),
             ErrorCode::StorageFailed => self.storage(IoKind::Other),
             ErrorCode::Internal => Error::Internal(self.message.clone()),
-            _ => return None,
+            code => Error::Group(self.to_group_error(code)?),
         };
         Some(error)
     }

@@ -5,7 +5,7 @@
 //! queue.rs       frames on their way out         inbox.rs       and in
 //! kind.rs        one byte a kind          error.rs       error codes
 //! hello.rs       versions, ping, goodbye  topics.rs      administration
-//! broker_error.rs  Error ⇄ error body
+//! broker_error.rs  Error ⇄ error body   group_error.rs  those of groups
 //! produce.rs     batches in               fetch.rs       batches out, offsets
 //! subscribe.rs   batches pushed           stats.rs       counters
 //! ```
@@ -17,6 +17,7 @@ mod durability;
 mod error;
 mod fetch;
 mod frame;
+mod group_error;
 mod hello;
 mod inbox;
 mod kind;
