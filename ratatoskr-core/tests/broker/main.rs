@@ -7,6 +7,7 @@ mod fan_out;
 mod fetch;
 mod flush;
 mod idempotence;
+mod leader_epoch;
 mod model;
 mod offsets;
 mod produce;
