@@ -8,6 +8,7 @@ use crate::{
         catalog::Catalog,
         config::BrokerConfig,
         context::Context,
+        groups::{self, GroupEngine},
         retention,
         subscribe::Subscriptions,
         supervision::{Failure, caught_async},
@@ -74,12 +75,14 @@ impl BrokerBuilder {
         }
         let shared = Arc::new(Shared {
             storage: self.storage,
+            groups: GroupEngine::new(&context.config),
             context,
             catalog: RwLock::new(catalog),
             subscriptions: Subscriptions::default(),
             admin: tokio::sync::Mutex::new(()),
         });
         retention::spawn(&shared);
+        groups::spawn(&shared);
         Ok(Broker { shared })
     }
 }

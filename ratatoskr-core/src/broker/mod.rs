@@ -9,6 +9,7 @@ mod catalog;
 mod config;
 mod context;
 mod fetch;
+mod groups;
 mod in_flight;
 mod offsets;
 mod partition;
@@ -20,14 +21,6 @@ mod publisher;
 mod reader;
 mod retention;
 mod shutdown;
-#[cfg_attr(
-    not(test),
-    expect(
-        dead_code,
-        unused_imports,
-        reason = "groups and queues will be kept in it"
-    )
-)]
 mod state;
 mod stats;
 mod stream;
@@ -67,6 +60,7 @@ struct Shared {
     context: Arc<context::Context>,
     catalog: RwLock<catalog::Catalog>,
     subscriptions: subscribe::Subscriptions,
+    groups: groups::GroupEngine,
     /// Changes of the catalog are made one after another.
     admin: tokio::sync::Mutex<()>,
 }

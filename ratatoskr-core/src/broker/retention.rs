@@ -67,7 +67,7 @@ fn cut(
 /// with the monotonic one for a while. Until then time goes on from where it was, at the monotonic
 /// clock's pace. A jump back is believed at once: it only keeps records longer.
 #[derive(Debug)]
-struct SteadyTime {
+pub(super) struct SteadyTime {
     trusted: Moment,
     /// When the clock jumped ahead, if it is being watched.
     jumped: Option<Moment>,
@@ -95,14 +95,14 @@ impl Moment {
 }
 
 impl SteadyTime {
-    fn new(clock: &dyn Clock) -> Self {
+    pub(super) fn new(clock: &dyn Clock) -> Self {
         Self {
             trusted: Moment::of(clock),
             jumped: None,
         }
     }
 
-    fn now(&mut self, clock: &dyn Clock) -> Timestamp {
+    pub(super) fn now(&mut self, clock: &dyn Clock) -> Timestamp {
         let seen = Moment::of(clock);
         let expected = self.trusted.carried_to(seen.monotonic);
         if seen.wall <= expected.plus(JUMP_MIN) {
@@ -123,7 +123,7 @@ impl SteadyTime {
             Some(_) => expected,
             None => {
                 tracing::warn!(wall = %seen.wall, expected = %expected,
-                    "the wall clock jumped ahead; retention waits until it has settled");
+                    "the wall clock jumped ahead; nothing is removed for its age until it has settled");
                 self.jumped = Some(seen);
                 expected
             }

@@ -6,7 +6,8 @@ use std::{
 };
 
 use super::{
-    Event, GroupError, GroupKind, MemberId, PartitionKey,
+    Event, GroupDescription, GroupError, GroupKind, GroupSummary, MemberDescription, MemberId,
+    PartitionKey, TopicPartitions,
     event::What,
     membership::{Member, Membership},
     offset::Offsets,
@@ -24,7 +25,7 @@ pub(crate) struct Groups {
 /// The lasting state of a group.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Group {
-    pub(crate) kind: GroupKind,
+    pub(super) kind: GroupKind,
     /// Since when nobody needs it, if it has no members.
     pub(super) idle_since: Timestamp,
     pub(super) membership: Membership,
@@ -167,12 +168,42 @@ impl Group {
         });
     }
 
-    pub(crate) fn state(&self) -> super::GroupState {
-        self.membership.state()
+    pub(crate) fn summary(&self, id: &GroupId) -> GroupSummary {
+        GroupSummary {
+            group: id.clone(),
+            kind: self.kind,
+            state: self.membership.state(),
+            members: u32::try_from(self.membership.members.len()).unwrap_or(u32::MAX),
+        }
     }
 
-    pub(crate) fn member_count(&self) -> usize {
-        self.membership.members.len()
+    /// The group for people, who know partitions by their names.
+    pub(crate) fn description(
+        &self,
+        id: &GroupId,
+        named: impl Fn(&mut dyn Iterator<Item = PartitionKey>) -> Vec<TopicPartitions>,
+    ) -> GroupDescription {
+        let membership = &self.membership;
+        let members = membership.members.iter();
+        GroupDescription {
+            group: id.clone(),
+            kind: self.kind,
+            state: membership.state(),
+            epoch: membership.epoch,
+            assignor: membership.assignor,
+            members: members
+                .map(|(id, member)| MemberDescription {
+                    member: id.clone(),
+                    instance: member.subscription.instance.clone(),
+                    client: member.subscription.client.clone(),
+                    epoch: member.epoch,
+                    topics: member.subscription.topics.iter().cloned().collect(),
+                    assigned: named(&mut member.assigned.keys().copied()),
+                    revoking: named(&mut member.revoking.keys().copied()),
+                    target: named(&mut membership.target_of(id).into_iter()),
+                })
+                .collect(),
+        }
     }
 
     /// Who may be reading a partition.

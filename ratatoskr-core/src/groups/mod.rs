@@ -53,9 +53,10 @@ pub use id::{InstanceId, InvalidMemberId, MEMBER_ID_BYTES_MAX, MemberEpoch, Memb
 pub use offset::{CommittedOffset, GroupOffset, OffsetCommit};
 pub use request::{GroupHeartbeat, GroupHeartbeatResponse, TopicPartitions};
 
+pub(crate) use commits::Commit;
 pub(crate) use event::Event;
 pub(crate) use limits::GroupLimits;
-pub(crate) use machine::{Decision, Groups};
+pub(crate) use machine::{Decision, Group, Groups};
 
 use crate::{
     name::{TopicId, TopicName},

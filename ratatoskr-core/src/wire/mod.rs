@@ -8,6 +8,7 @@
 //! broker_error.rs  Error ⇄ error body   group_error.rs  those of groups
 //! produce.rs     batches in               fetch.rs       batches out, offsets
 //! subscribe.rs   batches pushed           stats.rs       counters
+//! groups.rs      consumer groups
 //! ```
 //! Nothing here opens a socket: the server and the client move the bytes. A body is the
 //! `MessagePack` array of its struct's fields in their order; a version never changes a body.
@@ -18,6 +19,7 @@ mod error;
 mod fetch;
 mod frame;
 mod group_error;
+mod groups;
 mod hello;
 mod inbox;
 mod kind;
@@ -37,6 +39,10 @@ pub use durability::WireDurability;
 pub use error::{ErrorBody, ErrorCode};
 pub use fetch::{Fetch, FetchPartition, Fetched, FetchedPartition, FindOffset, FoundOffset};
 pub use frame::{BODY_DEPTH_MAX, FRAME_HEADER_BYTES, Frame, FrameError, FrameHead};
+pub use groups::{
+    CommitOffsets, DeleteGroup, DeleteOffsets, DescribeGroup, FetchOffsets, GroupHeartbeat,
+    GroupHeartbeatBody, GroupLag, ListGroups, ResetOffsets,
+};
 pub use hello::{
     Goodbye, HELLO_VERSION, Hello, Ping, VERSION_MAX, VERSION_MIN, Welcome, negotiate,
 };

@@ -298,7 +298,7 @@ impl Model {
         let Some(group) = self.world.group() else {
             return;
         };
-        assert_ne!(group.state(), GroupState::Reconciling);
+        assert_ne!(group.membership.state(), GroupState::Reconciling);
         for (member, keys) in &group.membership.target {
             let reads: BTreeSet<_> = group.membership.members[member]
                 .assigned

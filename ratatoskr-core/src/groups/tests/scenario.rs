@@ -261,7 +261,7 @@ impl Stage {
         let mut out = format!(
             "{:?} {:?}, epoch {}, {}\n",
             group.kind,
-            group.state(),
+            group.membership.state(),
             membership.epoch,
             membership.assignor.name()
         );

@@ -1,0 +1,125 @@
+//! How far groups are behind, in records and in time.
+
+use std::collections::BTreeSet;
+
+use crate::{
+    batch::{RecordLimits, batches},
+    broker::{Broker, partition::PartitionCell},
+    error::Error,
+    groups::{CommittedOffset, GroupError, MemberId, PartitionKey, PartitionLag},
+    name::{GroupId, TopicName},
+    offset::{IsolationLevel, Offset},
+    storage::Access,
+    time::Timestamp,
+};
+
+impl Broker {
+    /// How far a group is behind in every partition that it has committed for or reads, in the order
+    /// of topics and partitions. A partition that is down is left out.
+    ///
+    /// The time is that since the first record was created that the group has not consumed, which is
+    /// read for it.
+    ///
+    /// # Errors
+    /// [`Error::Group`]: [`UnknownGroup`](GroupError::UnknownGroup). [`Error::PartitionOffline`]
+    /// where the group's state cannot be had, [`Error::ShuttingDown`], [`Error::Fenced`].
+    ///
+    /// # Cancel safety
+    /// As [`fetch_offsets`](Self::fetch_offsets).
+    pub async fn group_lag(&self, group: &GroupId) -> Result<Vec<PartitionLag>, Error> {
+        let names = self.shared.topic_names();
+        let partitions = self.look_at_group(group, |known| {
+            let committed = known.offsets.iter().map(|(&key, _)| key);
+            let keys: BTreeSet<_> = committed.chain(known.partitions_in_use()).collect();
+            let named = keys.into_iter().filter_map(|key| {
+                let name = names.get(&key.topic)?.clone();
+                Some((name, key, known.holder(&key).cloned()))
+            });
+            named.collect::<Vec<_>>()
+        });
+        let unknown = || GroupError::UnknownGroup(group.clone());
+        let mut partitions = partitions.await?.ok_or_else(unknown)?;
+        partitions.sort_unstable();
+        let mut lags = Vec::with_capacity(partitions.len());
+        for (topic, key, member) in partitions {
+            match self.lag_in(group, topic, key, member).await {
+                Ok(lag) => lags.push(lag),
+                Err(
+                    Error::PartitionOffline { .. }
+                    | Error::UnknownTopic(_)
+                    | Error::UnknownPartition { .. },
+                ) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(lags)
+    }
+
+    async fn lag_in(
+        &self,
+        group: &GroupId,
+        topic: TopicName,
+        key: PartitionKey,
+        member: Option<MemberId>,
+    ) -> Result<PartitionLag, Error> {
+        let cell = self.topic(&topic)?.partition(key.partition)?;
+        let bounds = cell.bounds()?;
+        let committed = self.committed(group, &[key]).await?.pop().flatten();
+        let next = committed
+            .as_ref()
+            .map(|committed| committed.offset.max(bounds.log_start));
+        let lag_ms = match next {
+            None => None,
+            Some(next) if next >= bounds.high_watermark => Some(0),
+            Some(next) => created_at(&cell, next).await.map(|created| {
+                let age = self.shared.context.clock.now().get() - created.get();
+                u64::try_from(age).unwrap_or_default()
+            }),
+        };
+        let CommittedOffset { offset, at, .. } = match committed {
+            Some(committed) => committed,
+            None => {
+                return Ok(PartitionLag {
+                    topic,
+                    partition: key.partition,
+                    member,
+                    committed: None,
+                    log_start: bounds.log_start,
+                    end: bounds.high_watermark,
+                    records: None,
+                    lag_ms: None,
+                    committed_at: None,
+                });
+            }
+        };
+        Ok(PartitionLag {
+            topic,
+            partition: key.partition,
+            member,
+            committed: Some(offset),
+            log_start: bounds.log_start,
+            end: bounds.high_watermark,
+            records: next.map(|next| bounds.high_watermark.distance_from(next)),
+            lag_ms,
+            committed_at: Some(at),
+        })
+    }
+}
+
+/// When the record at this offset, or the next one there is, was created; `None` where that cannot
+/// be read or is not known.
+async fn created_at(cell: &PartitionCell, at: Offset) -> Option<Timestamp> {
+    let read = cell.read(at, 1, IsolationLevel::ReadUncommitted, Access::Inspect);
+    for slice in read.await.ok()?.batches.into_slices() {
+        for batch in batches(slice) {
+            let batch = batch.ok()?;
+            for record in batch.records(&RecordLimits::default()).ok()? {
+                let record = record.ok()?;
+                if record.offset >= at {
+                    return (record.timestamp >= Timestamp::new(0)).then_some(record.timestamp);
+                }
+            }
+        }
+    }
+    None
+}
