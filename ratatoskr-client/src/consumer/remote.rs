@@ -15,7 +15,6 @@ use bytes::Bytes;
 use ratatoskr_core::{
     Error as BrokerError,
     batch::{RecordBatch, RecordLimits, Records},
-    broker::{OffsetSpec, StartAt},
     name::TopicName,
     offset::{IsolationLevel, Offset, PartitionIndex},
     record::ConsumedRecord,
@@ -23,7 +22,7 @@ use ratatoskr_core::{
 };
 use tokio::{sync::mpsc, time::Instant};
 
-use super::ConsumerOptions;
+use super::{ConsumerOptions, start::start_of};
 use crate::{
     Error,
     client::{Client, Transport},
@@ -106,7 +105,8 @@ impl RemoteReader {
             over: None,
         };
         for partition in reader.partitions().await? {
-            let at = reader.start_of(partition).await?;
+            let start = &reader.options.start;
+            let at = start_of(&reader.client, &reader.topic, partition, start).await?;
             reader.next.insert(partition, at);
         }
         Ok(reader)
@@ -125,26 +125,6 @@ impl RemoteReader {
                 topic: self.topic.clone(),
                 partition,
             })),
-        }
-    }
-
-    async fn start_of(&self, partition: PartitionIndex) -> Result<Offset, Error> {
-        let spec = match &self.options.start {
-            StartAt::Start => OffsetSpec::Start,
-            StartAt::End => OffsetSpec::End,
-            StartAt::Offset(offset) => return Ok(*offset),
-            StartAt::Timestamp(at) => OffsetSpec::Timestamp(*at),
-            StartAt::Offsets(offsets) => {
-                match offsets.iter().find(|(index, _)| *index == partition) {
-                    Some((_, offset)) => return Ok(*offset),
-                    None => OffsetSpec::Start,
-                }
-            }
-        };
-        let find = |spec| self.client.offset_at(&self.topic, partition, spec);
-        match find(spec).await? {
-            Some(offset) => Ok(offset),
-            None => Ok(find(OffsetSpec::End).await?.unwrap_or_default()),
         }
     }
 

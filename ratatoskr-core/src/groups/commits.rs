@@ -73,7 +73,7 @@ impl Groups {
         Ok(Decision { events, answer: () })
     }
 
-    /// Whether a member may commit these: nobody else has the partition, nor had it since.
+    /// Whether a member may commit these: it holds the partitions, and nobody else had them since.
     fn check_member(
         &self,
         group: &GroupId,
@@ -90,10 +90,8 @@ impl Groups {
                 found: epoch,
             });
         }
-        let known = self.known(group)?;
         for Commit { topic, key, .. } in commits {
-            let free = known.membership.holder(key).is_none() && epoch == member.epoch;
-            if !holds_since(member, key, epoch) && !free {
+            if !holds_since(member, key, epoch) {
                 return Err(GroupError::NotAssigned {
                     group: group.clone(),
                     topic: topic.clone(),

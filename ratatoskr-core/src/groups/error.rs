@@ -41,7 +41,7 @@ pub enum GroupError {
         /// The instance.
         instance: InstanceId,
     },
-    /// The partition is another member's by now, or was in between.
+    /// The member does not have the partition (any more), or somebody else had it in between.
     #[error("partition {partition} of topic {topic} is not the member's in consumer group {group}")]
     NotAssigned {
         /// The group.

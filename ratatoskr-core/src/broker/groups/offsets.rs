@@ -16,8 +16,8 @@ impl Broker {
     /// Commits offsets of a group, all or none; they last when this returns. An offset may be lower
     /// than the one before.
     ///
-    /// A member may commit for what it reads, and for what nobody reads. Without a member, the group
-    /// must have none.
+    /// A member may commit for what it reads, until it has said that it reads it no more. Without a
+    /// member, the group must have none.
     ///
     /// # Errors
     /// [`Error::Group`]: [`UnknownMember`](GroupError::UnknownMember),
