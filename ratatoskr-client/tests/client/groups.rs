@@ -79,9 +79,8 @@ async fn member(client: &Client, topic: &TopicName) -> GroupConsumer {
 /// Sends numbers from `from` on, each to partition number modulo `partitions`.
 async fn send(client: &Client, topic: &TopicName, partitions: u32, numbers: std::ops::Range<u32>) {
     for number in numbers {
-        let mut builder = ratatoskr_core::batch::BatchBuilder::new(
-            ratatoskr_core::config::Compression::None,
-        );
+        let mut builder =
+            ratatoskr_core::batch::BatchBuilder::new(ratatoskr_core::config::Compression::None);
         let record = Record::new(number.to_string());
         let now = ratatoskr_core::time::Timestamp::new(1_700_000_000_000);
         builder.push(&record, now).unwrap();
@@ -228,11 +227,17 @@ async fn a_partition_moves_once_its_record_is_processed(client: Client) {
     let mut second = member(&client, &topic).await;
     until(async || {
         let described = client.describe_group(&group()).await.unwrap();
-        described.members.iter().any(|member| !member.revoking.is_empty())
+        described
+            .members
+            .iter()
+            .any(|member| !member.revoking.is_empty())
     })
     .await;
     let taken = tokio::time::timeout(Duration::from_millis(200), second.next()).await;
-    assert!(taken.is_err(), "the partition moved with a record in hand: {taken:?}");
+    assert!(
+        taken.is_err(),
+        "the partition moved with a record in hand: {taken:?}"
+    );
     // Asking for the next record says that the one before is processed.
     let (_, moved) = tokio::join!(
         tokio::time::timeout(Duration::from_secs(2), async {
@@ -263,7 +268,10 @@ async fn a_static_member_comes_back_to_what_it_had(client: Client) {
     let topic = create(&client, "t", 4).await;
     let open = async |name: &str| {
         let builder = client.consumer(&topic).group(group());
-        builder.instance(InstanceId::parse(name).unwrap()).open().await
+        builder
+            .instance(InstanceId::parse(name).unwrap())
+            .open()
+            .await
     };
     let first = open("one").await.unwrap();
     let second = open("two").await.unwrap();
@@ -387,10 +395,16 @@ async fn offsets_are_kept_for_who_is_no_member(client: Client) {
         .map(|found| found.committed.map(|at| (at.offset.get(), at.metadata)))
         .collect();
     assert_eq!(found, [Some((2, "p1".into())), Some((1, "p0".into()))]);
-    client.delete_offsets(&group(), vec![place(0)]).await.unwrap();
+    client
+        .delete_offsets(&group(), vec![place(0)])
+        .await
+        .unwrap();
     let lag = client.group_lag(&group()).await.unwrap();
     assert_eq!(lag.len(), 1);
-    assert_eq!((lag[0].partition, lag[0].records), (PartitionIndex::new(1), Some(0)));
+    assert_eq!(
+        (lag[0].partition, lag[0].records),
+        (PartitionIndex::new(1), Some(0))
+    );
 }
 
 async fn a_group_is_set_back(client: Client) {
@@ -407,8 +421,14 @@ async fn a_group_is_set_back(client: Client) {
     );
     assert!(live);
     first.close().await.unwrap();
-    let plan = client.reset_offsets(&group(), &[], to, false).await.unwrap();
-    assert_eq!((plan[0].from, plan[0].to), (Some(Offset::new(5)), Offset::new(2)));
+    let plan = client
+        .reset_offsets(&group(), &[], to, false)
+        .await
+        .unwrap();
+    assert_eq!(
+        (plan[0].from, plan[0].to),
+        (Some(Offset::new(5)), Offset::new(2))
+    );
     let mut second = member(&client, &topic).await;
     assert_eq!(next(&mut second).await, "2");
     drop(second);

@@ -46,7 +46,7 @@ impl<'a> Draft<'a> {
         let mut target = assign(assignor, &wanted, &shape, &self.membership.target);
         target.retain(|member, keys| self.membership.target.get(member) != Some(keys));
         let epoch = self.membership.epoch.next();
-        let event = (self.membership).target_event(epoch, assignor, &shape, target);
+        let event = Membership::target_event(epoch, assignor, &shape, target);
         self.push(event);
     }
 

@@ -150,13 +150,12 @@ impl Membership {
         }
         if self.epoch > MemberEpoch::JOIN {
             let changed = self.target.clone();
-            out(self.target_event(self.epoch, self.assignor, &self.topics, changed));
+            out(Self::target_event(self.epoch, self.assignor, &self.topics, changed));
         }
     }
 
     /// The event that sets these targets.
     pub(super) fn target_event(
-        &self,
         epoch: MemberEpoch,
         assignor: Assignor,
         topics: &Shape,

@@ -23,7 +23,9 @@ fn a_group_goes_on_where_it_left_off() {
     let server = prepared();
     let read = server.run("consume t -g billing -n 1 -f %v\\n").text();
     assert_eq!(read, "2\n");
-    let rest = server.run("consume t -g billing --until-end -f %v\\n").text();
+    let rest = server
+        .run("consume t -g billing --until-end -f %v\\n")
+        .text();
     assert_eq!(rest, "3\n4\n5\n");
     assert_eq!(server.run("consume t -g billing --until-end").text(), "");
     let other = server.run("consume t -g audit -o 4 --until-end -f %v\\n");
@@ -46,7 +48,10 @@ fn groups_are_listed_described_and_measured() {
     assert_eq!(described[0]["members"].as_array().map(Vec::len), Some(0));
 
     let lag = json(&server.run("group lag billing").text());
-    assert_eq!((&lag[0]["committed"], &lag[0]["end"]), (&2.into(), &6.into()));
+    assert_eq!(
+        (&lag[0]["committed"], &lag[0]["end"]),
+        (&2.into(), &6.into())
+    );
     assert_eq!(lag[0]["lag_records"], 4);
     assert!(lag[0]["lag_ms"].is_u64());
     let rounds = server.run("group lag billing --watch --every 1 --rounds 2");
@@ -107,7 +112,9 @@ fn a_group_survives_a_kill() {
     server.run("consume t -g billing -n 2").text();
     server.kill();
     let server = Server::on_disk(directory.path());
-    let read = server.run("consume t -g billing --until-end -f %v\\n").text();
+    let read = server
+        .run("consume t -g billing --until-end -f %v\\n")
+        .text();
     assert_eq!(read, "2\n");
 }
 

@@ -62,6 +62,7 @@ async fn look_after_all(shared: &Weak<Shared>, expire_as_of: Option<Timestamp>) 
     };
     let limits = &shared.groups.limits;
     let clock = &*shared.context.clock;
+    let expire_as_of = expire_as_of.map(|now| (now, partitions(&shared)));
     for shard in shared.groups.log.in_use() {
         let due = shard.peek(|groups| groups.is_due(&shared.catalog, now(clock), limits));
         if due == Some(true) {
@@ -71,16 +72,17 @@ async fn look_after_all(shared: &Weak<Shared>, expire_as_of: Option<Timestamp>) 
             });
             told(expelled.await);
         }
-        let Some(now) = expire_as_of else { continue };
-        let there = partitions(&shared);
+        let Some((now, there)) = &expire_as_of else {
+            continue;
+        };
         let is_there = |key: &PartitionKey| {
             let partitions = there.get(&key.topic);
             partitions.is_some_and(|&partitions| key.partition.get() < partitions)
         };
-        let due = shard.peek(|groups| !groups.expire(is_there, now, limits).is_empty());
+        let due = shard.peek(|groups| !groups.expire(is_there, *now, limits).is_empty());
         if due == Some(true) {
             let expired = shard.change(|groups| {
-                let events = groups.expire(is_there, now, limits);
+                let events = groups.expire(is_there, *now, limits);
                 Ok(Change { events, answer: () })
             });
             told(expired.await);

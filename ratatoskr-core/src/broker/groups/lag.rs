@@ -31,18 +31,24 @@ impl Broker {
         let partitions = self.look_at_group(group, |known| {
             let committed = known.offsets.iter().map(|(&key, _)| key);
             let keys: BTreeSet<_> = committed.chain(known.partitions_in_use()).collect();
-            let named = keys.into_iter().filter_map(|key| {
+            let partitions = keys.into_iter().filter_map(|key| {
                 let name = names.get(&key.topic)?.clone();
                 Some((name, key, known.holder(&key).cloned()))
             });
-            named.collect::<Vec<_>>()
+            partitions.collect::<Vec<_>>()
         });
         let unknown = || GroupError::UnknownGroup(group.clone());
         let mut partitions = partitions.await?.ok_or_else(unknown)?;
         partitions.sort_unstable();
+        let keys: Vec<_> = partitions.iter().map(|(_, key, _)| *key).collect();
+        let committed = self.committed(group, &keys).await?;
         let mut lags = Vec::with_capacity(partitions.len());
-        for (topic, key, member) in partitions {
-            match self.lag_in(group, topic, key, member).await {
+        for ((topic, key, member), committed) in partitions.into_iter().zip(committed) {
+            let lag = match committed {
+                Ok(committed) => self.lag_in(topic, key, member, committed).await,
+                Err(error) => Err(error),
+            };
+            match lag {
                 Ok(lag) => lags.push(lag),
                 Err(
                     Error::PartitionOffline { .. }
@@ -57,51 +63,33 @@ impl Broker {
 
     async fn lag_in(
         &self,
-        group: &GroupId,
         topic: TopicName,
         key: PartitionKey,
         member: Option<MemberId>,
+        committed: Option<CommittedOffset>,
     ) -> Result<PartitionLag, Error> {
         let cell = self.topic(&topic)?.partition(key.partition)?;
         let bounds = cell.bounds()?;
-        let committed = self.committed(group, &[key]).await?.pop().flatten();
-        let next = committed
-            .as_ref()
-            .map(|committed| committed.offset.max(bounds.log_start));
+        let end = bounds.high_watermark;
+        let next = (committed.as_ref()).map(|committed| committed.offset.max(bounds.log_start));
         let lag_ms = match next {
             None => None,
-            Some(next) if next >= bounds.high_watermark => Some(0),
+            Some(next) if next >= end => Some(0),
             Some(next) => created_at(&cell, next).await.map(|created| {
                 let age = self.shared.context.clock.now().get() - created.get();
                 u64::try_from(age).unwrap_or_default()
             }),
         };
-        let CommittedOffset { offset, at, .. } = match committed {
-            Some(committed) => committed,
-            None => {
-                return Ok(PartitionLag {
-                    topic,
-                    partition: key.partition,
-                    member,
-                    committed: None,
-                    log_start: bounds.log_start,
-                    end: bounds.high_watermark,
-                    records: None,
-                    lag_ms: None,
-                    committed_at: None,
-                });
-            }
-        };
         Ok(PartitionLag {
             topic,
             partition: key.partition,
             member,
-            committed: Some(offset),
+            committed: committed.as_ref().map(|committed| committed.offset),
             log_start: bounds.log_start,
-            end: bounds.high_watermark,
-            records: next.map(|next| bounds.high_watermark.distance_from(next)),
+            end,
+            records: next.map(|next| end.distance_from(next)),
             lag_ms,
-            committed_at: Some(at),
+            committed_at: committed.map(|committed| committed.at),
         })
     }
 }

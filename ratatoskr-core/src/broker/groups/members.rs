@@ -25,20 +25,20 @@ impl Broker {
         &self,
         request: &GroupHeartbeat,
     ) -> Result<GroupHeartbeatResponse, Error> {
-        let shared = &self.shared;
         let shard = if request.epoch == MemberEpoch::JOIN {
             self.group_shard(&request.group).await?
         } else {
-            let existing = shared.groups.log.existing_shard(self, &request.group)?;
+            let existing = self.shared.groups.log.existing_shard(self, &request.group)?;
             existing.ok_or_else(|| GroupError::UnknownMember {
                 group: request.group.clone(),
                 member: request.member.clone(),
             })?
         };
-        let (limits, clock) = (&shared.groups.limits, &shared.context.clock);
+        let broker = &self.shared;
+        let (limits, clock) = (&broker.groups.limits, &broker.context.clock);
         shard
             .change(|groups| {
-                let decision = groups.heartbeat(request, &shared.catalog, now(&**clock), limits)?;
+                let decision = groups.heartbeat(request, &broker.catalog, now(&**clock), limits)?;
                 Ok(decision.into())
             })
             .await

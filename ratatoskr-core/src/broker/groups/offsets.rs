@@ -98,7 +98,8 @@ impl Broker {
     /// machine went down), the offset is set back to where the log was cut, for good.
     ///
     /// # Errors
-    /// [`Error::PartitionOffline`], [`Error::ShuttingDown`], [`Error::Fenced`].
+    /// [`Error::PartitionOffline`] where the group's state cannot be had just now, or a partition is
+    /// down whose log may have lost records; [`Error::ShuttingDown`], [`Error::Fenced`].
     ///
     /// # Cancel safety
     /// Dropping the future changes nothing that would not be changed by asking again.
@@ -119,14 +120,17 @@ impl Broker {
         };
         let keys: Vec<_> = wanted.iter().filter_map(|(_, _, key)| *key).collect();
         let mut found = self.committed(group, &keys).await?.into_iter();
-        Ok(wanted
+        wanted
             .into_iter()
-            .map(|(topic, partition, key)| GroupOffset {
-                topic,
-                partition,
-                committed: key.and_then(|_| found.next().flatten()),
+            .map(|(topic, partition, key)| {
+                let committed = key.and_then(|_| found.next());
+                Ok(GroupOffset {
+                    topic,
+                    partition,
+                    committed: committed.transpose()?.flatten(),
+                })
             })
-            .collect())
+            .collect()
     }
 
     async fn committed_partitions(
@@ -136,48 +140,53 @@ impl Broker {
         let names = self.shared.topic_names();
         let all = self.look_at_group(group, |group| {
             let offsets = group.offsets.iter();
-            let named = offsets.filter_map(|(&key, _)| {
+            let partitions = offsets.filter_map(|(&key, _)| {
                 let name = names.get(&key.topic)?.clone();
                 Some((name, key.partition, Some(key)))
             });
-            named.collect::<Vec<_>>()
+            partitions.collect::<Vec<_>>()
         });
         let mut all = all.await?.unwrap_or_default();
         all.sort_unstable();
         Ok(all)
     }
 
-    /// What was committed of each, as far as the records before it are there.
+    /// What was committed of each, as far as the records before it are there; an error where that
+    /// cannot be said just now.
     pub(super) async fn committed(
         &self,
         group: &GroupId,
         keys: &[PartitionKey],
-    ) -> Result<Vec<Option<CommittedOffset>>, Error> {
+    ) -> Result<Vec<Result<Option<CommittedOffset>, Error>>, Error> {
         let found = self.look_at_group(group, |group| {
             let offsets = keys.iter().map(|key| group.offsets.get(key).cloned());
             offsets.collect::<Vec<_>>()
         });
-        let Some(mut found) = found.await? else {
-            return Ok(vec![None; keys.len()]);
-        };
-        let mut clamped = Vec::new();
+        let found = found.await?.unwrap_or_else(|| vec![None; keys.len()]);
         let names = self.shared.topic_names();
-        for (key, committed) in keys.iter().zip(&mut found) {
-            let Some(seen) = committed else { continue };
-            let Some(topic) = names.get(&key.topic) else {
+        let mut clamped = Vec::new();
+        let mut answers = Vec::with_capacity(keys.len());
+        for (key, committed) in keys.iter().zip(found) {
+            let (Some(seen), Some(topic)) = (&committed, names.get(&key.topic)) else {
+                answers.push(Ok(committed));
                 continue;
             };
-            if let Looked::Truncated(to) = self.look_for_truncation(topic, key, seen).await? {
-                tracing::warn!(%group, %topic, partition = %key.partition, offset = %seen.offset,
-                    to = %to.offset, "the log has lost records before a committed offset");
-                clamped.push((*key, seen.clone(), to.clone()));
-                *committed = Some(to);
-            }
+            let answer = match self.look_for_truncation(topic, key, seen).await {
+                Ok(Looked::Well) => Ok(committed),
+                Ok(Looked::Truncated(to)) => {
+                    tracing::warn!(%group, %topic, partition = %key.partition, offset = %seen.offset,
+                        to = %to.offset, "the log has lost records before a committed offset");
+                    clamped.push((*key, seen.clone(), to.clone()));
+                    Ok(Some(to))
+                }
+                Err(error) => Err(error),
+            };
+            answers.push(answer);
         }
         if !clamped.is_empty() {
             self.clamp(group, clamped).await?;
         }
-        Ok(found)
+        Ok(answers)
     }
 
     async fn clamp(

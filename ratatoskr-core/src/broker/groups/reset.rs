@@ -52,6 +52,7 @@ impl Broker {
         let mut plan = Vec::with_capacity(partitions.len());
         let mut commits = Vec::with_capacity(partitions.len());
         for ((topic, key), before) in partitions.into_iter().zip(before) {
+            let before = before?;
             let offset = self.offset_to_reset_to(&topic, key.partition, to).await?;
             plan.push(OffsetReset {
                 topic: topic.clone(),

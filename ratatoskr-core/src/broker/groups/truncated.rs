@@ -6,6 +6,7 @@
 use crate::{
     batch::{BatchHeader, RecordBatch},
     broker::{Broker, partition::PartitionCell},
+    config::Durability,
     error::Error,
     groups::{CommittedOffset, PartitionKey},
     name::TopicName,
@@ -36,7 +37,14 @@ impl Broker {
         else {
             return Ok(Looked::Well);
         };
-        let bounds = cell.bounds()?;
+        let bounds = match cell.bounds() {
+            Ok(bounds) => bounds,
+            // What such a log had it still has.
+            Err(_) if cell.topic_config().durability == Durability::Fsync => {
+                return Ok(Looked::Well);
+            }
+            Err(error) => return Err(error),
+        };
         // What was committed while the log was being walked is looked at the next time.
         let Some(epoch) = cell.leader_epoch() else {
             return Ok(Looked::Well);
@@ -97,5 +105,5 @@ async fn header_at(cell: &PartitionCell, at: Offset) -> Result<Option<BatchHeade
         return Ok(None);
     };
     let batch = RecordBatch::split_first(&mut slice)?;
-    Ok(Some(batch.header().clone()))
+    Ok(Some(*batch.header()))
 }

@@ -26,7 +26,12 @@ use std::sync::{Arc, OnceLock};
 
 use serde::{Serialize, de::DeserializeOwned};
 
-pub(in crate::broker) use shard::{Change, PendingChange, Shard};
+#[cfg_attr(
+    not(test),
+    expect(unused_imports, reason = "queues will wait for their changes later")
+)]
+pub(in crate::broker) use shard::PendingChange;
+pub(in crate::broker) use shard::{Change, Shard};
 
 use crate::{
     broker::{Broker, topic::TopicState},

@@ -21,10 +21,11 @@ async fn filled(bench: &Bench) -> TopicName {
     for number in 0..10 {
         let at = START.plus(Duration::from_secs(number));
         let batch = {
-            let mut builder = ratatoskr_core::batch::BatchBuilder::new(
-                ratatoskr_core::config::Compression::None,
-            );
-            builder.push(&Record::new("x").with_timestamp(at), at).unwrap();
+            let mut builder =
+                ratatoskr_core::batch::BatchBuilder::new(ratatoskr_core::config::Compression::None);
+            builder
+                .push(&Record::new("x").with_timestamp(at), at)
+                .unwrap();
             builder.build().unwrap()
         };
         let pending = bench.broker.produce(&topic, PartitionIndex::new(0), batch);
@@ -47,14 +48,20 @@ async fn lag_is_told_in_records_and_in_time() {
         commit_at(&bench, &topic, offset).await;
         let lag = bench.broker.group_lag(&group("g")).await.unwrap();
         assert_eq!(lag.len(), 1);
-        assert_eq!((lag[0].records, lag[0].lag_ms), (Some(records), Some(lag_ms)));
+        assert_eq!(
+            (lag[0].records, lag[0].lag_ms),
+            (Some(records), Some(lag_ms))
+        );
         assert_eq!(lag[0].end, Offset::new(10));
     }
     // What a member reads is part of it, whether anything was committed or not.
     let member = Member::join(&bench, "a", &topic).await;
     let lag = bench.broker.group_lag(&group("g")).await.unwrap();
     assert_eq!(lag.len(), 2);
-    assert_eq!((lag[1].committed, lag[1].records, lag[1].lag_ms), (None, None, None));
+    assert_eq!(
+        (lag[1].committed, lag[1].records, lag[1].lag_ms),
+        (None, None, None)
+    );
     assert_eq!(lag[1].member, Some(member.id));
     let unknown = bench.broker.group_lag(&group("x")).await;
     let unknown = matches!(unknown, Err(Error::Group(GroupError::UnknownGroup(_))));
@@ -71,7 +78,10 @@ async fn records_that_were_removed_are_no_lag() {
         .trim(&topic, PartitionIndex::new(0), Offset::new(7));
     trimmed.await.unwrap();
     let lag = bench.broker.group_lag(&group("g")).await.unwrap();
-    assert_eq!((lag[0].committed, lag[0].records), (Some(Offset::new(2)), Some(3)));
+    assert_eq!(
+        (lag[0].committed, lag[0].records),
+        (Some(Offset::new(2)), Some(3))
+    );
 }
 
 #[tokio::test]
@@ -89,7 +99,7 @@ async fn a_group_is_set_to_each_place() {
         (at(99_000), 10),
     ] {
         let before = committed(&bench, "g", &topic).await;
-                let plan = reset(&bench, &[], to, true).await.unwrap();
+        let plan = reset(&bench, &[], to, true).await.unwrap();
         assert_eq!(plan.len(), 1);
         assert_eq!(plan[0].from.map(Offset::get), before);
         assert_eq!(plan[0].to.get(), expected, "{to:?}");

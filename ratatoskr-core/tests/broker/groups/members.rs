@@ -176,6 +176,12 @@ async fn groups_and_members_have_limits() {
     let mut greedy = Member::join_request(&topic);
     greedy.topics = Some(vec![topic.clone(), bench.topic("u", 1).await]);
     let error = bench.broker.group_heartbeat(&greedy).await.unwrap_err();
-    let named = matches!(error, Error::LimitReached { limit: "group_member_topics_max", .. });
+    let named = matches!(
+        error,
+        Error::LimitReached {
+            limit: "group_member_topics_max",
+            ..
+        }
+    );
     assert!(named, "{error}");
 }

@@ -10,8 +10,8 @@ use ratatoskr_core::{
     Error,
     broker::OffsetSpec,
     groups::{
-        GroupHeartbeat, GroupHeartbeatResponse, MemberEpoch, MemberId, OffsetCommit,
-        OffsetReset, TopicPartitions,
+        GroupHeartbeat, GroupHeartbeatResponse, MemberEpoch, MemberId, OffsetCommit, OffsetReset,
+        TopicPartitions,
     },
     name::{GroupId, TopicName},
     offset::{Offset, PartitionIndex},
@@ -120,11 +120,7 @@ impl Member {
         bench.broker.group_heartbeat(&request).await.unwrap();
     }
 
-    async fn commit(
-        &self,
-        bench: &Bench,
-        offsets: &[OffsetCommit],
-    ) -> Result<(), Error> {
+    async fn commit(&self, bench: &Bench, offsets: &[OffsetCommit]) -> Result<(), Error> {
         let member = Some((&self.id, self.epoch));
         bench
             .broker
@@ -172,5 +168,8 @@ async fn reset(
     dry_run: bool,
 ) -> Result<Vec<OffsetReset>, Error> {
     let group = group("g");
-    bench.broker.reset_offsets(&group, topics, to, dry_run).await
+    bench
+        .broker
+        .reset_offsets(&group, topics, to, dry_run)
+        .await
 }

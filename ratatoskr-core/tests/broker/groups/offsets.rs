@@ -52,7 +52,10 @@ async fn an_offset_is_answered_only_once_it_lasts() {
         broker.fetch_offsets(&group("g"), Some(&wanted)).await
     });
     settle().await;
-    assert!(!fetching.is_finished(), "an offset that may be lost was told");
+    assert!(
+        !fetching.is_finished(),
+        "an offset that may be lost was told"
+    );
     committer.commit();
     committing.await.unwrap().unwrap();
     let found = fetching.await.unwrap().unwrap();
@@ -112,7 +115,9 @@ async fn what_cannot_be_committed_harms_nothing() {
         let refused = a.commit(&bench, &[good.clone(), bad]).await.unwrap_err();
         let typed = matches!(
             refused,
-            Error::UnknownTopic(_) | Error::UnknownPartition { .. } | Error::OffsetOutOfRange { .. }
+            Error::UnknownTopic(_)
+                | Error::UnknownPartition { .. }
+                | Error::OffsetOutOfRange { .. }
         );
         assert!(typed, "{refused}");
     }
@@ -121,7 +126,13 @@ async fn what_cannot_be_committed_harms_nothing() {
         ..good.clone()
     };
     let refused = a.commit(&bench, &[long]).await.unwrap_err();
-    let named = matches!(refused, Error::LimitReached { limit: "offset_metadata_bytes_max", .. });
+    let named = matches!(
+        refused,
+        Error::LimitReached {
+            limit: "offset_metadata_bytes_max",
+            ..
+        }
+    );
     assert!(named, "{refused}");
     let stranger = Member {
         id: ratatoskr_core::groups::MemberId::parse("b").unwrap(),

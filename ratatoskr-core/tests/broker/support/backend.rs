@@ -164,7 +164,8 @@ impl TestStorage {
         let topic = topics.values().find(|found| found.name == *topic).unwrap();
         let log = Arc::clone(&topic.logs.lock()[&partition]);
         let mut log = log.lock();
-        log.batches.retain(|batch| batch.header().base_offset < from);
+        log.batches
+            .retain(|batch| batch.header().base_offset < from);
         log.end = from;
         log.durable_end = log.durable_end.min(from);
     }
