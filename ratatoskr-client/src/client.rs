@@ -88,6 +88,14 @@ impl Client {
         ConsumerBuilder::new(self.clone(), topic.clone())
     }
 
+    /// How the client names itself.
+    pub(crate) fn name(&self) -> String {
+        match &self.transport {
+            Transport::InProcess(_) => ConnectOptions::default().name,
+            Transport::Remote(remote) => remote.name().to_owned(),
+        }
+    }
+
     /// Whether a broker that shuts down may be there again later: one in this process will not.
     pub(crate) const fn broker_comes_back(&self) -> bool {
         matches!(self.transport, Transport::Remote(_))

@@ -5,6 +5,7 @@
 //! Client ─┬─ administration          create, list, describe, alter, delete topics
 //!         ├─ Producer                batches, idempotence, retries, a bounded buffer
 //!         ├─ Consumer                a stream of records that goes on through lost connections
+//!         ├─ GroupConsumer           the same, shared with others, from where the group left off
 //!         ├─ Queue                   records taken under a lease, and settled one by one
 //!         └─ fetch, produce_batch    batches as they are
 //! ```
@@ -40,6 +41,7 @@
 //! - Nothing is silent: a record's [`Delivery`] says where the record went, or why it did not and
 //!   whether it may have; a [`Consumer`] yields an error or goes on.
 //! - A lost connection is made again in the background; [`Client::events`] tells of it.
+//! - A [`GroupConsumer`] commits only what was processed: each record is processed at least once.
 //! - An idempotent producer (the default) neither loses, nor duplicates, nor reorders through it.
 //! - Every [`Error`] answers [`is_retryable`](Error::is_retryable) and [`outcome`](Error::outcome).
 //! - No global state: two clients share nothing.
@@ -56,6 +58,7 @@ mod client;
 mod consumer;
 mod error;
 mod events;
+mod groups;
 mod options;
 mod producer;
 mod queue;
@@ -64,7 +67,7 @@ mod remote;
 pub use address::{Address, PORT_DEFAULT};
 pub use batches::PendingBatch;
 pub use client::Client;
-pub use consumer::{Consumer, ConsumerBuilder};
+pub use consumer::{Consumer, ConsumerBuilder, GroupConsumer, GroupConsumerBuilder};
 pub use error::{Error, Result};
 pub use events::{ClientEvent, ClientEvents};
 pub use options::ConnectOptions;
@@ -87,6 +90,11 @@ pub use ratatoskr_core::{
     delivery::{
         Backoff, ConsumerId, DeadLetters, FencingToken, QueueConfig, QueueConfigChange,
         QueueCounters, QueueError, QueueStart, SettleAction, Settlement,
+    },
+    groups::{
+        Assignor, CommittedOffset, GroupDescription, GroupError, GroupKind, GroupOffset,
+        GroupState, GroupSummary, InstanceId, InvalidMemberId, MemberDescription, MemberEpoch,
+        MemberId, OffsetCommit, OffsetReset, PartitionLag, TopicPartitions,
     },
     name::{GroupId, InvalidGroupId, InvalidTopicName, TopicName},
     offset::{Bounds, IsolationLevel, Offset, PartitionIndex},

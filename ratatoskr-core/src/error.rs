@@ -9,6 +9,7 @@ use crate::{
     commit::CommitError,
     config::InvalidConfig,
     delivery::QueueError,
+    groups::GroupError,
     name::TopicName,
     offset::{Bounds, Offset, PartitionIndex},
     producer::{ProducerEpoch, ProducerId, Sequence},
@@ -139,6 +140,9 @@ pub enum Error {
     /// The storage backend said no.
     #[error(transparent)]
     Storage(StorageError),
+    /// A consumer group refuses what it is asked for.
+    #[error(transparent)]
+    Group(#[from] GroupError),
     /// A queue refuses what it is asked for.
     #[error(transparent)]
     Queue(#[from] QueueError),
@@ -163,6 +167,7 @@ impl Error {
         match self {
             Self::Overloaded { .. } | Self::PartitionOffline { .. } | Self::ShuttingDown => true,
             Self::Storage(error) => error.is_retryable(),
+            Self::Group(error) => error.is_retryable(),
             _ => false,
         }
     }

@@ -75,6 +75,7 @@
 //! | [`storage`] | what a backend implements |
 //! | [`compaction`] | what keeps the latest record of each key |
 //! | [`commit`] | what decides order and durability: a write-ahead log, or a cluster |
+//! | [`groups`] | consumer groups: members, assignments, committed offsets |
 //! | [`wire`] | the frames of the native protocol |
 //! | [`name`], [`offset`], [`producer`], [`time`], [`config`] | the words that all of it is made of |
 //! | [`delivery`] | what queue groups are configured with and told |
@@ -107,6 +108,7 @@ pub mod config;
 pub mod conformance;
 pub mod delivery;
 mod error;
+pub mod groups;
 pub mod limits;
 pub mod name;
 pub mod offset;

@@ -51,6 +51,24 @@ pub const SUBSCRIPTIONS_MAX: usize = 1_000_000;
 pub const STREAM_BYTES_DEFAULT: usize = 1 << 20;
 /// Longest time that a fetch waits for records.
 pub const FETCH_WAIT_MAX: Duration = Duration::from_hours(1);
+/// Most consumer groups of a broker.
+pub const GROUPS_MAX: usize = 10_000;
+/// Most members of a consumer group.
+pub const GROUP_MEMBERS_MAX: usize = 1_000;
+/// Most topics that a member of a consumer group reads.
+pub const GROUP_MEMBER_TOPICS_MAX: usize = 1_000;
+/// Most partitions that a consumer group has committed offsets of.
+pub const GROUP_OFFSETS_MAX: usize = 100_000;
+/// Most bytes of metadata beside a committed offset (Kafka's limit).
+pub const OFFSET_METADATA_BYTES_MAX: usize = 4 << 10;
+/// A member of a consumer group that is not heard of for this long is expelled (KIP-848's default).
+pub const GROUP_SESSION_TIMEOUT: Duration = Duration::from_secs(45);
+/// How often members of consumer groups are told to be heard of (KIP-848's default).
+pub const GROUP_HEARTBEAT_INTERVAL: Duration = Duration::from_secs(5);
+/// Longest time that a member may ask for to give up what goes to others.
+pub const GROUP_REBALANCE_TIMEOUT_MAX: Duration = Duration::from_hours(1);
+/// Offsets are kept for this long after a consumer group was last used (Kafka's default).
+pub const OFFSETS_RETENTION: Duration = Duration::from_hours(24 * 7);
 /// How long a queue group's consumer holds records unless told otherwise.
 pub const QUEUE_LEASE_DEFAULT: Duration = Duration::from_secs(30);
 /// Shortest lease.

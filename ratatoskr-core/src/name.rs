@@ -210,6 +210,22 @@ impl FromStr for TopicId {
     }
 }
 
+/// A topic id as 16 `MessagePack` bytes, not as an array of numbers.
+pub(crate) mod topic_id_bytes {
+    use serde::{Deserializer, Serializer, de::Error};
+
+    use super::TopicId;
+
+    pub(crate) fn serialize<S: Serializer>(id: &TopicId, to: S) -> Result<S::Ok, S::Error> {
+        serde_bytes::serialize(id.as_bytes().as_slice(), to)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<TopicId, D::Error> {
+        let bytes: serde_bytes::ByteArray<16> = serde::Deserialize::deserialize(from)?;
+        TopicId::from_bytes(bytes.into_array()).ok_or_else(|| D::Error::custom("topic id of zeros"))
+    }
+}
+
 /// The text is not the id of a topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a topic id: a non-zero UUID is expected")]

@@ -59,6 +59,11 @@ number! {
     LeaderEpoch(i32)
 }
 
+impl LeaderEpoch {
+    /// "Unknown" on the wire.
+    pub const UNKNOWN: Self = Self(-1);
+}
+
 impl Offset {
     /// The first offset of every partition.
     pub const ZERO: Self = Self(0);

@@ -1,7 +1,9 @@
 //! Reading a topic record by record, as a stream that goes on through lost connections.
 
+mod group;
 mod plan;
 mod remote;
+mod start;
 
 use std::{
     fmt,
@@ -14,7 +16,7 @@ use std::{
 use futures_core::Stream;
 use ratatoskr_core::{
     broker::{RecordStream, StartAt, StreamOptions},
-    name::TopicName,
+    name::{GroupId, TopicName},
     offset::{IsolationLevel, PartitionIndex},
     record::ConsumedRecord,
 };
@@ -24,6 +26,7 @@ use crate::{
     client::{Client, Transport},
     options::{FOREVER, PARTITIONS_REFRESH},
 };
+pub use group::{GroupConsumer, GroupConsumerBuilder};
 use remote::RemoteReader;
 
 /// Bytes that a consumer holds at most, unless told otherwise.
@@ -98,6 +101,14 @@ impl ConsumerBuilder {
     pub fn partitions_refresh(mut self, every: Duration) -> Self {
         self.options.partitions_refresh = every.min(FOREVER);
         self
+    }
+
+    /// Reads as a member of a consumer group, which shares the partitions of the topic among its
+    /// members and remembers how far it has come. Where it [starts](Self::start) matters only where
+    /// the group has committed nothing; what the [`buffer`](Self::buffer) holds is counted for each
+    /// partition.
+    pub fn group(self, group: GroupId) -> GroupConsumerBuilder {
+        GroupConsumerBuilder::new(self, group)
     }
 
     /// Opens the consumer. Where it begins is settled when this returns: from [`StartAt::End`],

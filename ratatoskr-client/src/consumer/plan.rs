@@ -2,14 +2,13 @@
 
 use ratatoskr_core::{
     Error as BrokerError,
-    broker::{OffsetSpec, StartAt},
     name::TopicName,
     offset::{IsolationLevel, Offset, PartitionIndex},
     wire::{Credit, Subscribe},
 };
 use tokio::sync::mpsc;
 
-use super::ConsumerOptions;
+use super::{ConsumerOptions, start::start_of};
 use crate::{
     Error,
     client::{Client, Transport},
@@ -46,23 +45,7 @@ impl Plan {
 
     /// Where reading of a partition begins.
     pub(super) async fn start_of(&self, partition: PartitionIndex) -> Result<Offset, Error> {
-        let spec = match &self.options.start {
-            StartAt::Start => OffsetSpec::Start,
-            StartAt::End => OffsetSpec::End,
-            StartAt::Offset(offset) => return Ok(*offset),
-            StartAt::Timestamp(at) => OffsetSpec::Timestamp(*at),
-            StartAt::Offsets(offsets) => {
-                match offsets.iter().find(|(index, _)| *index == partition) {
-                    Some((_, offset)) => return Ok(*offset),
-                    None => OffsetSpec::Start,
-                }
-            }
-        };
-        let find = |spec| self.client.offset_at(&self.topic, partition, spec);
-        match find(spec).await? {
-            Some(offset) => Ok(offset),
-            None => Ok(find(OffsetSpec::End).await?.unwrap_or_default()),
-        }
+        start_of(&self.client, &self.topic, partition, &self.options.start).await
     }
 
     /// Subscribes to these partitions, each from an offset on.

@@ -65,6 +65,11 @@ impl Remote {
         Ok(remote)
     }
 
+    /// How the client names itself.
+    pub(crate) fn name(&self) -> &str {
+        &self.options.name
+    }
+
     pub(crate) fn events(&self) -> broadcast::Receiver<ClientEvent> {
         self.events.subscribe()
     }

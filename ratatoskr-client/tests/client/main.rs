@@ -5,6 +5,7 @@ mod fixture;
 
 mod batches;
 mod consuming;
+mod groups;
 mod producing;
 mod proxy;
 mod reconnect;

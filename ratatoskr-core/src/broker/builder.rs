@@ -9,6 +9,7 @@ use crate::{
         compaction,
         config::BrokerConfig,
         context::Context,
+        groups::{self, GroupEngine},
         queues::{self, QueueEngine},
         retention,
         subscribe::Subscriptions,
@@ -76,6 +77,7 @@ impl BrokerBuilder {
         }
         let shared = Arc::new(Shared {
             storage: self.storage,
+            groups: GroupEngine::new(&context.config),
             context,
             catalog: RwLock::new(catalog),
             subscriptions: Subscriptions::default(),
@@ -83,6 +85,7 @@ impl BrokerBuilder {
             admin: tokio::sync::Mutex::new(()),
         });
         retention::spawn(&shared);
+        groups::spawn(&shared);
         compaction::spawn(&shared);
         queues::spawn_keeper(&shared);
         Ok(Broker { shared })

@@ -25,6 +25,25 @@ pub struct BrokerConfig {
     pub producers_per_partition_max: usize,
     /// A producer that appended nothing for this long may be forgotten.
     pub producer_expiry: Duration,
+    /// Most consumer groups.
+    pub groups_max: usize,
+    /// Most members of a consumer group.
+    pub group_members_max: usize,
+    /// Most topics that a member of a consumer group reads.
+    pub group_member_topics_max: usize,
+    /// Most partitions that a consumer group has committed offsets of.
+    pub group_offsets_max: usize,
+    /// Most bytes of metadata beside a committed offset.
+    pub offset_metadata_bytes_max: usize,
+    /// A member of a consumer group that is not heard of for this long is expelled.
+    pub group_session_timeout: Duration,
+    /// How often members of consumer groups are told to be heard of.
+    pub group_heartbeat_interval: Duration,
+    /// Longest time that a member may ask for to give up what goes to others.
+    pub group_rebalance_timeout_max: Duration,
+    /// A consumer group that has had no member for this long, and got no commit, is deleted with its
+    /// offsets.
+    pub offsets_retention: Duration,
     /// Most queue groups.
     pub queue_groups_max: usize,
     /// Most records of a partition that a queue group holds back until their time.
@@ -55,6 +74,15 @@ impl Default for BrokerConfig {
             subscriptions_max: limits::SUBSCRIPTIONS_MAX,
             producers_per_partition_max: limits::PRODUCERS_PER_PARTITION_MAX,
             producer_expiry: limits::PRODUCER_EXPIRY,
+            groups_max: limits::GROUPS_MAX,
+            group_members_max: limits::GROUP_MEMBERS_MAX,
+            group_member_topics_max: limits::GROUP_MEMBER_TOPICS_MAX,
+            group_offsets_max: limits::GROUP_OFFSETS_MAX,
+            offset_metadata_bytes_max: limits::OFFSET_METADATA_BYTES_MAX,
+            group_session_timeout: limits::GROUP_SESSION_TIMEOUT,
+            group_heartbeat_interval: limits::GROUP_HEARTBEAT_INTERVAL,
+            group_rebalance_timeout_max: limits::GROUP_REBALANCE_TIMEOUT_MAX,
+            offsets_retention: limits::OFFSETS_RETENTION,
             queue_groups_max: limits::QUEUE_GROUPS_MAX,
             queue_delayed_records_max: limits::QUEUE_DELAYED_RECORDS_MAX,
             retention_interval: Duration::from_secs(30),

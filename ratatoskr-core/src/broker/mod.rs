@@ -11,6 +11,7 @@ mod compaction;
 mod config;
 mod context;
 mod fetch;
+mod groups;
 mod in_flight;
 mod offsets;
 mod partition;
@@ -70,6 +71,7 @@ struct Shared {
     context: Arc<context::Context>,
     catalog: RwLock<catalog::Catalog>,
     subscriptions: subscribe::Subscriptions,
+    groups: groups::GroupEngine,
     queues: queues::QueueEngine,
     /// Changes of the catalog are made one after another.
     admin: tokio::sync::Mutex<()>,

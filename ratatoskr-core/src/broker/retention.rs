@@ -123,7 +123,7 @@ impl SteadyTime {
             Some(_) => expected,
             None => {
                 tracing::warn!(wall = %seen.wall, expected = %expected,
-                    "the wall clock jumped ahead; retention waits until it has settled");
+                    "the wall clock jumped ahead; nothing is removed for its age until it has settled");
                 self.jumped = Some(seen);
                 expected
             }

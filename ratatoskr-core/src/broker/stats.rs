@@ -135,6 +135,9 @@ pub struct BrokerStats {
     pub subscription_skips: u64,
     /// Bytes of sends that are neither committed nor failed.
     pub in_flight_bytes: u64,
+    /// Committed offsets of consumer groups that were set back, since their log had lost the records
+    /// before them.
+    pub offsets_clamped: u64,
     /// What went through all topics, deleted ones included.
     pub total: Throughput,
     /// What went through each topic there is, in the order of their names.
@@ -153,6 +156,7 @@ impl Broker {
             in_flight_bytes: self.shared.context.in_flight.used() as u64,
             subscriptions: self.shared.subscriptions.count(),
             subscription_skips: self.shared.subscriptions.skips(),
+            offsets_clamped: self.shared.groups.offsets_clamped(),
             total: deleted,
             ..BrokerStats::default()
         };

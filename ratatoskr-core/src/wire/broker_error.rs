@@ -80,6 +80,7 @@ impl From<&Error> for ErrorBody {
                 .about(reason)
                 .with_numbers([partition.get().into()]),
             Error::OutcomeUnknown { reason } | Error::Fenced { reason } => body.about(reason),
+            Error::Group(error) => body.about_group(error),
             Error::Queue(error) => body.about_queue(error),
             Error::InvalidBatch(_)
             | Error::ShuttingDown
@@ -109,6 +110,7 @@ fn code_of(error: &Error) -> ErrorCode {
         Error::OutcomeUnknown { .. } => ErrorCode::OutcomeUnknown,
         Error::Fenced { .. } => ErrorCode::Fenced,
         Error::ShuttingDown => ErrorCode::ShuttingDown,
+        Error::Group(error) => ErrorCode::of_group(error),
         Error::Queue(error) => ErrorCode::of_queue(error),
         Error::Storage(StorageError::Io {
             kind: IoKind::Full, ..
@@ -225,7 +227,10 @@ impl ErrorBody {
             ErrorCode::StorageUnavailable => self.storage(IoKind::Unavailable),
             ErrorCode::StorageFailed => self.storage(IoKind::Other),
             ErrorCode::Internal => Error::Internal(self.message.clone()),
-            code => Error::Queue(self.to_queue_error(code)?),
+            code => match self.to_queue_error(code) {
+                Some(error) => Error::Queue(error),
+                None => Error::Group(self.to_group_error(code)?),
+            },
         };
         Some(error)
     }

@@ -119,6 +119,21 @@ codes! {
     /// The storage is not at hand just now; the request was not carried out.
     StorageUnavailable = 82 "storage_unavailable" true,
 
+    /// There is no such consumer group; texts: its name.
+    UnknownGroup = 100 "unknown_group" false,
+    /// The group has no such member; texts: the group, the member.
+    UnknownMember = 101 "unknown_member" false,
+    /// The epoch is not the member's; texts: the group, the member; numbers: its epoch, the epoch
+    /// found.
+    FencedMember = 102 "fenced_member" false,
+    /// Another member has the instance id; texts: the group, the instance.
+    InstanceInUse = 103 "instance_in_use" true,
+    /// The partition is not the member's; texts: the group, the topic; numbers: the partition.
+    NotAssigned = 104 "not_assigned" false,
+    /// The group has members; texts: its name.
+    GroupNotEmpty = 105 "group_not_empty" false,
+    /// The request to a group cannot be; texts: what is wrong.
+    InvalidGroupRequest = 106 "invalid_group_request" false,
     /// There is no such queue group; texts: its name.
     UnknownQueueGroup = 120 "unknown_queue_group" false,
     /// A queue group of this name exists; texts: the name.

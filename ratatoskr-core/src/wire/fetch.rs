@@ -85,7 +85,7 @@ requests! {
 }
 
 /// An offset spec as the array of kind and value.
-mod offset_spec {
+pub(super) mod offset_spec {
     use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
     use crate::{broker::OffsetSpec, offset::Offset, time::Timestamp};
@@ -95,7 +95,10 @@ mod offset_spec {
     const TIMESTAMP: u8 = 2;
     const OFFSET: u8 = 3;
 
-    pub(super) fn serialize<S: Serializer>(spec: &OffsetSpec, to: S) -> Result<S::Ok, S::Error> {
+    pub(in crate::wire) fn serialize<S: Serializer>(
+        spec: &OffsetSpec,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
         let (kind, value) = match *spec {
             OffsetSpec::Start => (START, 0),
             OffsetSpec::End => (END, 0),
@@ -105,7 +108,9 @@ mod offset_spec {
         (kind, value).serialize(to)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<OffsetSpec, D::Error> {
+    pub(in crate::wire) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<OffsetSpec, D::Error> {
         let (kind, value) = <(u8, i64)>::deserialize(from)?;
         match kind {
             START => Ok(OffsetSpec::Start),

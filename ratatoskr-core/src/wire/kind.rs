@@ -74,6 +74,24 @@ kinds! {
     Unsubscribe = 0x43 "unsubscribe",
     /// Counters of the broker.
     Stats = 0x50 "stats",
+    /// A member of a consumer group joins, shows that it is there, or leaves.
+    GroupHeartbeat = 0x60 "group heartbeat",
+    /// Commits offsets of a group.
+    CommitOffsets = 0x61 "commit offsets",
+    /// Asks for a group's committed offsets.
+    FetchOffsets = 0x62 "fetch offsets",
+    /// Forgets committed offsets.
+    DeleteOffsets = 0x63 "delete offsets",
+    /// Lists the consumer groups.
+    ListGroups = 0x64 "list groups",
+    /// Describes one group and its members.
+    DescribeGroup = 0x65 "describe group",
+    /// Deletes a group with its offsets.
+    DeleteGroup = 0x66 "delete group",
+    /// Asks how far a group is behind.
+    GroupLag = 0x67 "group lag",
+    /// Sets where a group goes on.
+    ResetOffsets = 0x68 "reset offsets",
     /// Takes records of a queue, waiting for them if need be.
     QueueAcquire = 0x70 "queue acquire",
     /// Says what becomes of records taken of a queue.

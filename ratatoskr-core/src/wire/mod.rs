@@ -5,9 +5,10 @@
 //! queue.rs       frames on their way out         inbox.rs       and in
 //! kind.rs        one byte a kind          error.rs       error codes
 //! hello.rs       versions, ping, goodbye  topics.rs      administration
-//! broker_error.rs  Error ⇄ error body
+//! broker_error.rs  Error ⇄ error body   group_error.rs  those of groups
 //! produce.rs     batches in               fetch.rs       batches out, offsets
 //! subscribe.rs   batches pushed           stats.rs       counters
+//! groups.rs      consumer groups
 //! queues.rs      queue groups             dead_letters.rs
 //! ```
 //! Nothing here opens a socket: the server and the client move the bytes. A body is the
@@ -19,6 +20,8 @@ mod durability;
 mod error;
 mod fetch;
 mod frame;
+mod group_error;
+mod groups;
 mod hello;
 mod inbox;
 mod kind;
@@ -44,6 +47,10 @@ pub use durability::WireDurability;
 pub use error::{ErrorBody, ErrorCode};
 pub use fetch::{Fetch, FetchPartition, Fetched, FetchedPartition, FindOffset, FoundOffset};
 pub use frame::{BODY_DEPTH_MAX, FRAME_HEADER_BYTES, Frame, FrameError, FrameHead};
+pub use groups::{
+    CommitOffsets, DeleteGroup, DeleteOffsets, DescribeGroup, FetchOffsets, GroupHeartbeat,
+    GroupHeartbeatBody, GroupLag, ListGroups, ResetOffsets,
+};
 pub use hello::{
     Goodbye, HELLO_VERSION, Hello, Ping, VERSION_MAX, VERSION_MIN, Welcome, negotiate,
 };

@@ -5,10 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    Body, ConfigEntries, Done, ErrorBody, Kind, Request,
-    topics::{requests, topic_id},
-};
+use super::{Body, ConfigEntries, Done, ErrorBody, Kind, Request, topics::requests};
 use crate::{
     broker::{
         AcquiredRange, PeekedRecord, QueueDescription, QueuePartitionDescription,
@@ -179,7 +176,7 @@ pub struct QueueTopicBody {
     /// The topic's name.
     pub topic: TopicName,
     /// Its id, 16 bytes.
-    #[serde(with = "topic_id")]
+    #[serde(with = "crate::name::topic_id_bytes")]
     pub id: TopicId,
     /// Where its dead letters go, if anywhere.
     pub dead_letter_topic: Option<TopicName>,

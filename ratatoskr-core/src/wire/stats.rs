@@ -41,6 +41,7 @@ impl From<&Broker> for StatsBody {
             ("bytes_out", stats.total.bytes_out),
             ("duplicates", stats.total.duplicates),
             ("errors_in", stats.total.errors_in),
+            ("offsets_clamped", stats.offsets_clamped),
             ("records_compacted", stats.total.records_compacted),
             ("bytes_compacted", stats.total.bytes_compacted),
         ];

@@ -1,5 +1,6 @@
 //! Every frame as an annotated hexdump, and what a receiver makes of frames that are wrong.
 
+mod groups;
 mod hexdump;
 mod queues;
 

@@ -125,7 +125,7 @@ pub struct Trim {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TopicBody {
     /// Its id, 16 bytes.
-    #[serde(with = "topic_id")]
+    #[serde(with = "crate::name::topic_id_bytes")]
     pub id: TopicId,
     /// Its name.
     pub name: TopicName,
@@ -157,7 +157,7 @@ pub struct PartitionBody {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TopicSummary {
     /// Its id, 16 bytes.
-    #[serde(with = "topic_id")]
+    #[serde(with = "crate::name::topic_id_bytes")]
     pub id: TopicId,
     /// Its name.
     pub name: TopicName,
@@ -263,27 +263,6 @@ requests! {
     AlterTopic -> TopicBody,
     AddPartitions -> TopicBody,
     Trim -> Bounds,
-}
-
-/// A topic id as 16 `MessagePack` bytes, not as an array of numbers.
-pub(super) mod topic_id {
-    use serde::{Deserializer, Serializer, de::Error};
-
-    use crate::name::TopicId;
-
-    pub(in crate::wire) fn serialize<S: Serializer>(
-        id: &TopicId,
-        to: S,
-    ) -> Result<S::Ok, S::Error> {
-        serde_bytes::serialize(id.as_bytes().as_slice(), to)
-    }
-
-    pub(in crate::wire) fn deserialize<'de, D: Deserializer<'de>>(
-        from: D,
-    ) -> Result<TopicId, D::Error> {
-        let bytes: serde_bytes::ByteArray<16> = serde::Deserialize::deserialize(from)?;
-        TopicId::from_bytes(bytes.into_array()).ok_or_else(|| D::Error::custom("topic id of zeros"))
-    }
 }
 
 /// A partition's state as the array of number and reason.

@@ -7,6 +7,7 @@ mod commit;
 mod fan_out;
 mod fetch;
 mod flush;
+mod groups;
 mod idempotence;
 mod leader_epoch;
 mod model;

@@ -3,6 +3,7 @@
 
 use ratatoskr_core::{
     Error,
+    groups::GroupError,
     wire::{ErrorBody, ErrorCode, RemoteError},
 };
 
@@ -33,12 +34,19 @@ fn exit_of(code: ErrorCode) -> Exit {
         ErrorCode::UnknownTopic
         | ErrorCode::UnknownPartition
         | ErrorCode::OffsetOutOfRange
-        | ErrorCode::UnknownSubscription => Exit::NotFound,
-        ErrorCode::TopicExists => Exit::Conflict,
+        | ErrorCode::UnknownSubscription
+        | ErrorCode::UnknownGroup
+        | ErrorCode::UnknownMember => Exit::NotFound,
+        ErrorCode::TopicExists
+        | ErrorCode::FencedMember
+        | ErrorCode::InstanceInUse
+        | ErrorCode::NotAssigned
+        | ErrorCode::GroupNotEmpty => Exit::Conflict,
         ErrorCode::InvalidTopicName
         | ErrorCode::InvalidConfig
         | ErrorCode::InternalTopic
         | ErrorCode::InvalidRequest
+        | ErrorCode::InvalidGroupRequest
         | ErrorCode::Unsupported => Exit::Usage,
         ErrorCode::TimedOut | ErrorCode::ShuttingDown | ErrorCode::TooManyConnections => {
             Exit::Unreachable
@@ -56,6 +64,10 @@ fn next_after(error: &Error) -> Option<String> {
         }
         Error::BatchTooLarge { bytes, .. } => {
             format!("ratatoskr topic alter TOPIC batch_bytes_max={bytes}")
+        }
+        Error::Group(GroupError::UnknownGroup(_)) => "ratatoskr group ls".into(),
+        Error::Group(GroupError::NotEmpty(group)) => {
+            format!("stop its members: ratatoskr group describe {group:?}")
         }
         Error::Fenced { .. } => "restart the broker: it recovers from its log".into(),
         Error::Storage(_) | Error::PartitionOffline { .. } => "ratatoskr check server".into(),

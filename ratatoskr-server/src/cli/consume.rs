@@ -4,6 +4,8 @@
 //! record is printed, so what is appended meanwhile changes nothing about what "the end" is.
 //! Records of one partition are printed in the order of their offsets; partitions are mixed.
 
+mod group;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     io::Write,
@@ -14,7 +16,7 @@ use ratatoskr_client::{Client, StartAt};
 use ratatoskr_core::{
     Error,
     broker::{OffsetSpec, PartitionState},
-    name::TopicName,
+    name::{GroupId, TopicName},
     offset::{Bounds, Offset, PartitionIndex},
     record::ConsumedRecord,
     time::{Clock as _, Timestamp},
@@ -27,6 +29,7 @@ use super::{
     filter::Filter,
     format::{self, Format},
     progress::Progress,
+    signals::unless_interrupted,
     start::Start,
 };
 
@@ -36,6 +39,8 @@ Examples:
   $ ratatoskr consume orders -o -2 --until-end
   $ ratatoskr consume orders -o @-15m -n 1 -f '%T %k %v\\n'
   $ ratatoskr consume orders greetings -n 10 -f json
+  $ ratatoskr consume orders -g billing -n 2
+  $ ratatoskr consume orders -g billing --until-end
   $ ratatoskr consume orders --until-end --filter 'value~^t' -f '%p:%o %v\\n'";
 
 /// What to read, from where to where, and how to print it.
@@ -46,6 +51,15 @@ pub(crate) struct Options {
     /// The topics
     #[arg(required = true)]
     topics: Vec<TopicName>,
+    #[arg(
+        long,
+        short,
+        value_name = "GROUP",
+        help = "\
+Read as a member of this consumer group: share the partitions with its other members, go on where \
+it left off, and commit what was printed; -o then says where to begin where it has committed nothing"
+    )]
+    group: Option<GroupId>,
     #[arg(
         long,
         short = 'o',
@@ -80,11 +94,19 @@ header.NAME or value/JSON/POINTER; where it is repeated, all must pass"
 }
 
 /// # Errors
+/// As [`read`] and [`group::read`].
+pub(crate) async fn run(options: &Options, out: &mut impl Write) -> Outcome {
+    match &options.group {
+        None => unless_interrupted(read(options, out)).await,
+        Some(group) => group::read(options, group, out).await,
+    }
+}
+
+/// # Errors
 /// A topic or offset is not there, reading fails, or stdout cannot be written to;
 /// [`Exit::Partial`] where records had to be left out.
-pub(crate) async fn run(options: &Options, out: &mut impl Write) -> Outcome {
-    let format = Format::parse(&options.format)
-        .map_err(|error| Failure::usage(format!("-f {:?}: {error}", options.format)))?;
+async fn read(options: &Options, out: &mut impl Write) -> Outcome {
+    let format = options.format()?;
     let client = options.connection.connect().await?;
     let now = SystemClock::new().now();
     let mut consumers = SelectAll::new();
@@ -137,11 +159,7 @@ pub(crate) async fn run(options: &Options, out: &mut impl Write) -> Outcome {
             continue;
         }
         progress.advance(1);
-        if options
-            .filter
-            .iter()
-            .all(|filter| filter.passes(&record.record))
-        {
+        if options.wants(&record) {
             format.print(&record, out)?;
             left -= 1;
         }
@@ -154,6 +172,19 @@ pub(crate) async fn run(options: &Options, out: &mut impl Write) -> Outcome {
         ));
     }
     Ok(())
+}
+
+impl Options {
+    fn format(&self) -> Outcome<Format> {
+        Format::parse(&self.format)
+            .map_err(|error| Failure::usage(format!("-f {:?}: {error}", self.format)))
+    }
+
+    /// Whether a record is to be printed.
+    fn wants(&self, record: &ConsumedRecord) -> bool {
+        let mut filters = self.filter.iter();
+        filters.all(|filter| filter.passes(&record.record))
+    }
 }
 
 /// A partition of a topic.

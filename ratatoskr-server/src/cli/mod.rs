@@ -6,12 +6,14 @@
 mod bench;
 mod broker_error;
 mod check;
+mod confirm;
 mod connection;
 mod consume;
 mod exit;
 mod explain;
 mod filter;
 mod format;
+mod group;
 mod logs;
 mod node;
 mod output;
@@ -62,6 +64,8 @@ enum Verb {
     Consume(consume::Options),
     /// List, create, show, change and delete topics
     Topic(topic::Options),
+    /// List, show, set back and delete consumer groups
+    Group(group::Options),
     /// Measure how fast a broker takes and gives records
     Bench(bench::Options),
     /// Look for what is wrong with a configuration, a data directory or a server
@@ -109,11 +113,13 @@ fn run(arguments: Arguments) -> Outcome {
     let verb = arguments.verb.unwrap_or(Verb::Serve(arguments.serve));
     runtime.block_on(async {
         match &verb {
-            // It drains when a signal comes; every other verb is interrupted.
+            // It drains when a signal comes.
             Verb::Serve(options) => serve::run(options, &mut out).await,
             Verb::Produce(options) => unless_interrupted(produce::run(options)).await,
-            Verb::Consume(options) => unless_interrupted(consume::run(options, &mut out)).await,
+            // As a member of a group it commits and leaves when a signal comes.
+            Verb::Consume(options) => consume::run(options, &mut out).await,
             Verb::Topic(options) => unless_interrupted(topic::run(options, &mut out)).await,
+            Verb::Group(options) => unless_interrupted(group::run(options, &mut out)).await,
             Verb::Bench(options) => unless_interrupted(bench::run(options, &mut out)).await,
             Verb::Check(options) => unless_interrupted(check::run(options, &mut out)).await,
             Verb::Explain(options) => explain::run(options, &mut out),

@@ -44,6 +44,10 @@ fn prepare(server: &Server, directory: &Path) {
         server.run_with(&format!("produce {topic}"), lines).bytes();
     }
     server.run("topic create clean").text();
+    for group in ["billing", "audit"] {
+        let words = format!("consume orders -g {group} -n 2");
+        server.run(&words).text();
+    }
     fs::write(directory.join("orders.log"), "first\nsecond\n").expect("a file");
     fs::write(directory.join("orders.tsv"), "k1\tfirst\nk2\tsecond\n").expect("a file");
     fs::write(directory.join("orders.ndjson"), "{\"value\":\"first\"}\n").expect("a file");

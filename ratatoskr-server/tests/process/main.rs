@@ -7,6 +7,7 @@ mod command;
 mod disk_full;
 mod examples;
 mod failures;
+mod groups;
 mod pipes;
 mod server;
 mod startup;

@@ -66,6 +66,15 @@ impl PartitionCell {
         }
     }
 
+    /// The epoch that sends get; `None` while it is not known, since the log is still being walked or
+    /// is down.
+    pub(in crate::broker) fn leader_epoch(&self) -> Option<LeaderEpoch> {
+        match &self.inner.lock().state {
+            State::Open(open) if open.holds == 0 => Some(open.leader_epoch),
+            _ => None,
+        }
+    }
+
     /// Holds back sends, and waits until those before are settled. `None` where the partition is
     /// not open, so that nothing needs to be held.
     pub(in crate::broker) async fn hold_and_drain(&self) -> Option<Hold<'_>> {

@@ -181,6 +181,18 @@ impl TestStorage {
         self.control.flushes.load(Ordering::SeqCst)
     }
 
+    /// The log of a closed partition loses its batches from here on, as in a power cut.
+    pub(crate) fn lose(&self, topic: &TopicName, partition: PartitionIndex, from: Offset) {
+        let topics = self.topics.lock();
+        let topic = topics.values().find(|found| found.name == *topic).unwrap();
+        let log = Arc::clone(&topic.logs.lock()[&partition]);
+        let mut log = log.lock();
+        log.batches
+            .retain(|batch| batch.header().base_offset < from);
+        log.end = from;
+        log.durable_end = log.durable_end.min(from);
+    }
+
     /// How many partitions have been opened.
     pub(crate) fn opened(&self) -> u64 {
         self.control.opened.load(Ordering::SeqCst)

@@ -175,6 +175,41 @@ const ERRORS: &[(ErrorCode, &str, &str)] = &[
         "Retry in a moment.",
     ),
     (
+        ErrorCode::UnknownGroup,
+        "there is no consumer group of this name",
+        "`ratatoskr group ls` lists those there are; joining or committing creates one.",
+    ),
+    (
+        ErrorCode::UnknownMember,
+        "the member left its consumer group, or its session timed out",
+        "Join anew. Records that it had and did not commit are with other members.",
+    ),
+    (
+        ErrorCode::FencedMember,
+        "the epoch is not the member's: another life of it has joined, or it missed an assignment",
+        "Stop reading, and join anew.",
+    ),
+    (
+        ErrorCode::InstanceInUse,
+        "another member has this instance id, and is not known to have stopped",
+        "Retry until its session times out, or choose another instance id.",
+    ),
+    (
+        ErrorCode::NotAssigned,
+        "the partition is another member's, so this member may not commit for it",
+        "Stop reading it: the other member goes on from the last commit.",
+    ),
+    (
+        ErrorCode::GroupNotEmpty,
+        "the consumer group has members, and this would pull the rug from under them",
+        "Stop its consumers first; `ratatoskr group describe NAME` lists them.",
+    ),
+    (
+        ErrorCode::InvalidGroupRequest,
+        "the request to a consumer group cannot be",
+        "The message says what is wrong.",
+    ),
+    (
         ErrorCode::UnknownQueueGroup,
         "there is no queue group of this name",
         "`ratatoskr queue ls` lists those there are; acquiring creates one.",

@@ -3,6 +3,7 @@
 
 mod dead_letters;
 mod fetch;
+mod groups;
 mod produce;
 mod queues;
 mod stats;
@@ -97,6 +98,15 @@ pub(super) fn dispatch(
         Some(Kind::AlterTopic) => later::<wire::AlterTopic>(session, frame),
         Some(Kind::AddPartitions) => later::<wire::AddPartitions>(session, frame),
         Some(Kind::Trim) => later::<wire::Trim>(session, frame),
+        Some(Kind::GroupHeartbeat) => later::<wire::GroupHeartbeat>(session, frame),
+        Some(Kind::CommitOffsets) => later::<wire::CommitOffsets>(session, frame),
+        Some(Kind::FetchOffsets) => later::<wire::FetchOffsets>(session, frame),
+        Some(Kind::DeleteOffsets) => later::<wire::DeleteOffsets>(session, frame),
+        Some(Kind::ListGroups) => later::<wire::ListGroups>(session, frame),
+        Some(Kind::DescribeGroup) => later::<wire::DescribeGroup>(session, frame),
+        Some(Kind::DeleteGroup) => later::<wire::DeleteGroup>(session, frame),
+        Some(Kind::GroupLag) => later::<wire::GroupLag>(session, frame),
+        Some(Kind::ResetOffsets) => later::<wire::ResetOffsets>(session, frame),
         Some(Kind::QueueAcquire) => queues::acquire(session, frame),
         Some(Kind::QueueSettle) => queues::settle(session, frame),
         Some(Kind::QueueLeave) => queues::leave(session, frame),

@@ -1,0 +1,84 @@
+//! What is kept of groups in their log. Fields are only ever added, at the end and with a default.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Assignor, CommittedOffset, GroupKind, InstanceId, MemberEpoch, MemberId, PartitionKey,
+};
+use crate::{
+    name::{GroupId, TopicId, TopicName},
+    time::Timestamp,
+};
+
+/// Something that happened to a group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Event {
+    pub(crate) group: GroupId,
+    pub(crate) what: What,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum What {
+    /// The group is there, or has become something else.
+    Group {
+        kind: GroupKind,
+        /// Since when nobody needs it: it has no members, and nobody has committed.
+        idle_since: Timestamp,
+    },
+    /// The group is gone with all that it had.
+    Deleted,
+    /// A member has joined, or wants something else.
+    Member {
+        member: MemberId,
+        subscription: Subscription,
+    },
+    /// A member is gone.
+    Removed { member: MemberId, at: Timestamp },
+    /// A static member is back under another id.
+    Renamed { from: MemberId, to: MemberId },
+    /// What the members are to come to.
+    Target {
+        epoch: MemberEpoch,
+        assignor: Assignor,
+        topics: Vec<(TopicName, IdBytes, u32)>,
+        /// The targets that have changed, whole.
+        changed: Vec<(MemberId, Vec<PartitionKey>)>,
+    },
+    /// What a member has come to.
+    Current {
+        member: MemberId,
+        epoch: MemberEpoch,
+        previous: MemberEpoch,
+        /// What it may read, and the epoch at which it was given that.
+        assigned: Vec<(PartitionKey, MemberEpoch)>,
+        /// What it was told to give up.
+        revoking: Vec<(PartitionKey, MemberEpoch)>,
+    },
+    /// Offsets were committed together.
+    Committed {
+        offsets: Vec<(PartitionKey, CommittedOffset)>,
+    },
+    /// Offsets are not kept any longer.
+    Forgotten { partitions: Vec<PartitionKey> },
+}
+
+/// A topic id as 16 bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct IdBytes(#[serde(with = "crate::name::topic_id_bytes")] pub(crate) TopicId);
+
+/// What a member is and wants.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Subscription {
+    pub(crate) instance: Option<InstanceId>,
+    pub(crate) client: String,
+    pub(crate) topics: std::collections::BTreeSet<TopicName>,
+    pub(crate) assignor: Option<Assignor>,
+    pub(crate) rebalance_timeout: Duration,
+}
+
+/// Partitions and the epochs at which they were given.
+pub(crate) type Held = BTreeMap<PartitionKey, MemberEpoch>;

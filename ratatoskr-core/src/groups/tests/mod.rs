@@ -1,0 +1,7 @@
+//! The state machine of groups: scenarios as text, and random histories against what must hold.
+
+mod assignments;
+mod properties;
+mod scenario;
+mod scenarios;
+mod world;

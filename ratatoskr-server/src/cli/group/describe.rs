@@ -1,0 +1,150 @@
+//! `ratatoskr group describe`.
+
+use std::io::Write;
+
+use ratatoskr_client::{GroupId, MemberDescription, TopicPartitions};
+use serde::Serialize;
+
+use super::ls::{kind, state};
+use crate::cli::{
+    connection,
+    exit::Outcome,
+    output::{self, Row, Style},
+};
+
+const EXAMPLES: &str = "\
+Examples:
+  $ ratatoskr group describe billing
+  $ ratatoskr group describe billing --output json";
+
+/// Which one.
+#[derive(Debug, clap::Args)]
+#[group(skip)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Options {
+    /// Its name
+    group: GroupId,
+}
+
+#[derive(Debug, Serialize)]
+struct Described {
+    group: String,
+    kind: &'static str,
+    state: &'static str,
+    epoch: i32,
+    assignor: &'static str,
+    members: Vec<Member>,
+}
+
+#[derive(Debug, Serialize)]
+struct Member {
+    member: String,
+    instance: Option<String>,
+    client: String,
+    epoch: i32,
+    topics: Vec<String>,
+    assigned: Vec<Partitions>,
+    revoking: Vec<Partitions>,
+    target: Vec<Partitions>,
+}
+
+#[derive(Debug, Serialize)]
+struct Partitions {
+    topic: String,
+    partitions: Vec<u32>,
+}
+
+impl From<&MemberDescription> for Member {
+    fn from(member: &MemberDescription) -> Self {
+        Self {
+            member: member.member.to_string(),
+            instance: member.instance.as_ref().map(ToString::to_string),
+            client: member.client.clone(),
+            epoch: member.epoch.get(),
+            topics: member.topics.iter().map(ToString::to_string).collect(),
+            assigned: partitions(&member.assigned),
+            revoking: partitions(&member.revoking),
+            target: partitions(&member.target),
+        }
+    }
+}
+
+fn partitions(topics: &[TopicPartitions]) -> Vec<Partitions> {
+    let topics = topics.iter();
+    topics
+        .map(|topic| Partitions {
+            topic: topic.topic.to_string(),
+            partitions: topic.partitions.iter().map(|index| index.get()).collect(),
+        })
+        .collect()
+}
+
+/// `orders[0 1] clicks[3]`, or `-`.
+fn short(topics: &[Partitions]) -> String {
+    let topics: Vec<_> = topics
+        .iter()
+        .map(|topic| {
+            let numbers: Vec<_> = topic.partitions.iter().map(ToString::to_string).collect();
+            format!("{}[{}]", topic.topic, numbers.join(" "))
+        })
+        .collect();
+    if topics.is_empty() {
+        "-".to_owned()
+    } else {
+        topics.join(" ")
+    }
+}
+
+impl Row for Member {
+    const COLUMNS: &'static [&'static str] = &[
+        "MEMBER", "CLIENT", "READS", "GIVES UP", "TARGET", "EPOCH", "INSTANCE", "TOPICS",
+    ];
+    const NARROW: usize = 4;
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.member.clone(),
+            self.client.clone(),
+            short(&self.assigned),
+            short(&self.revoking),
+            short(&self.target),
+            self.epoch.to_string(),
+            self.instance.clone().unwrap_or_else(|| "-".to_owned()),
+            self.topics.join(" "),
+        ]
+    }
+}
+
+/// # Errors
+/// What the broker answers, or stdout cannot be written to.
+pub(super) async fn run(
+    options: &Options,
+    at: &connection::Options,
+    style: Style,
+    out: &mut impl Write,
+) -> Outcome {
+    let client = at.connect().await?;
+    let group = at.ask(client.describe_group(&options.group)).await?;
+    let described = Described {
+        group: group.group.to_string(),
+        kind: kind(group.kind),
+        state: state(group.state),
+        epoch: group.epoch.get(),
+        assignor: group.assignor.name(),
+        members: group.members.iter().map(Member::from).collect(),
+    };
+    output::one(style, &described, out, |out, wide| {
+        writeln!(
+            out,
+            "{}  {}, epoch {}, {}\n",
+            described.group, described.state, described.epoch, described.assignor
+        )?;
+        let columns = if wide {
+            Member::COLUMNS.len()
+        } else {
+            Member::NARROW
+        };
+        output::table(&described.members, columns, out)?;
+        Ok(())
+    })
+}
