@@ -1,5 +1,7 @@
 //! A record: what a producer sends and a consumer receives.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -8,6 +10,16 @@ use crate::{
     offset::{Offset, PartitionIndex},
     time::Timestamp,
 };
+
+/// Header of a record that is worth nothing after so many milliseconds (decimal text) from its
+/// timestamp: queue groups do not deliver it any more. Plain readers see it all the same.
+pub const TTL_HEADER: &str = "_rt.ttl_ms";
+/// Header of a record that queue groups hold back for so many milliseconds (decimal text) from its
+/// timestamp.
+pub const DELAY_HEADER: &str = "_rt.delay_ms";
+/// Header of a record that queue groups hold back until this moment (milliseconds since the epoch,
+/// decimal text).
+pub const DELIVER_AT_HEADER: &str = "_rt.deliver_at";
 
 /// Key, value, headers, time. Key and value may be absent, which is not the same as empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,6 +67,24 @@ impl Record {
             value: Some(value.into()),
         });
         self
+    }
+
+    /// The same, worth nothing to queue groups once `ttl` has passed from its timestamp.
+    #[must_use]
+    pub fn with_ttl(self, ttl: Duration) -> Self {
+        self.with_header(TTL_HEADER, ttl.as_millis().to_string())
+    }
+
+    /// The same, held back from queue groups until `delay` has passed from its timestamp.
+    #[must_use]
+    pub fn with_delay(self, delay: Duration) -> Self {
+        self.with_header(DELAY_HEADER, delay.as_millis().to_string())
+    }
+
+    /// The same, held back from queue groups until this moment.
+    #[must_use]
+    pub fn deliver_at(self, at: Timestamp) -> Self {
+        self.with_header(DELIVER_AT_HEADER, at.to_string())
     }
 
     /// The same with a time of its own.

@@ -3,6 +3,7 @@
 
 use ratatoskr_core::{
     Error,
+    delivery::QueueError,
     wire::{ErrorBody, ErrorCode, RemoteError},
 };
 
@@ -33,12 +34,21 @@ fn exit_of(code: ErrorCode) -> Exit {
         ErrorCode::UnknownTopic
         | ErrorCode::UnknownPartition
         | ErrorCode::OffsetOutOfRange
-        | ErrorCode::UnknownSubscription => Exit::NotFound,
-        ErrorCode::TopicExists => Exit::Conflict,
+        | ErrorCode::UnknownSubscription
+        | ErrorCode::UnknownQueueGroup
+        | ErrorCode::UnknownLease
+        | ErrorCode::NotDeadLetters => Exit::NotFound,
+        ErrorCode::TopicExists
+        | ErrorCode::QueueGroupExists
+        | ErrorCode::LeaseExpired
+        | ErrorCode::NotLeaseOwner
+        | ErrorCode::AlreadySettled => Exit::Conflict,
         ErrorCode::InvalidTopicName
         | ErrorCode::InvalidConfig
         | ErrorCode::InternalTopic
         | ErrorCode::InvalidRequest
+        | ErrorCode::DeadLetterLoop
+        | ErrorCode::InvalidSettlement
         | ErrorCode::Unsupported => Exit::Usage,
         ErrorCode::TimedOut | ErrorCode::ShuttingDown | ErrorCode::TooManyConnections => {
             Exit::Unreachable
@@ -56,6 +66,12 @@ fn next_after(error: &Error) -> Option<String> {
         }
         Error::BatchTooLarge { bytes, .. } => {
             format!("ratatoskr topic alter TOPIC batch_bytes_max={bytes}")
+        }
+        Error::Queue(QueueError::UnknownGroup(group)) => format!("ratatoskr queue create {group}"),
+        Error::Queue(QueueError::GroupExists(group)) => format!("ratatoskr queue describe {group}"),
+        Error::Queue(QueueError::NotDeadLetters(_)) => "ratatoskr dlq ls".into(),
+        Error::Queue(QueueError::LeaseExpired) => {
+            "a longer lease: ratatoskr queue alter GROUP lease_ms=DURATION".into()
         }
         Error::Fenced { .. } => "restart the broker: it recovers from its log".into(),
         Error::Storage(_) | Error::PartitionOffline { .. } => "ratatoskr check server".into(),

@@ -6,8 +6,10 @@
 mod bench;
 mod broker_error;
 mod check;
+mod confirm;
 mod connection;
 mod consume;
+mod dlq;
 mod exit;
 mod explain;
 mod filter;
@@ -17,9 +19,12 @@ mod node;
 mod output;
 mod produce;
 mod progress;
+mod queue;
 mod serve;
+mod settings;
 mod signals;
 mod start;
+mod time;
 mod topic;
 
 use std::io::{self, BufWriter};
@@ -62,6 +67,10 @@ enum Verb {
     Consume(consume::Options),
     /// List, create, show, change and delete topics
     Topic(topic::Options),
+    /// Work records off as a queue, and see to queue groups
+    Queue(queue::Options),
+    /// See to the records that queue groups have given up
+    Dlq(dlq::Options),
     /// Measure how fast a broker takes and gives records
     Bench(bench::Options),
     /// Look for what is wrong with a configuration, a data directory or a server
@@ -109,11 +118,14 @@ fn run(arguments: Arguments) -> Outcome {
     let verb = arguments.verb.unwrap_or(Verb::Serve(arguments.serve));
     runtime.block_on(async {
         match &verb {
-            // It drains when a signal comes; every other verb is interrupted.
+            // It drains when a signal comes.
             Verb::Serve(options) => serve::run(options, &mut out).await,
             Verb::Produce(options) => unless_interrupted(produce::run(options)).await,
             Verb::Consume(options) => unless_interrupted(consume::run(options, &mut out)).await,
             Verb::Topic(options) => unless_interrupted(topic::run(options, &mut out)).await,
+            // They end in their own time when they are interrupted, and say what they have done.
+            Verb::Queue(options) => queue::run(options, &mut out).await,
+            Verb::Dlq(options) => dlq::run(options, &mut out).await,
             Verb::Bench(options) => unless_interrupted(bench::run(options, &mut out)).await,
             Verb::Check(options) => unless_interrupted(check::run(options, &mut out)).await,
             Verb::Explain(options) => explain::run(options, &mut out),

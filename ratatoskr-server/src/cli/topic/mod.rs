@@ -2,7 +2,6 @@
 
 mod add_partitions;
 mod alter;
-mod confirm;
 mod create;
 mod describe;
 mod ls;

@@ -2,8 +2,8 @@
 
 use ratatoskr_core::name::TopicName;
 
-use super::confirm::confirm;
 use crate::cli::{
+    confirm::confirm,
     connection,
     exit::{Exit, Failure, Outcome},
 };

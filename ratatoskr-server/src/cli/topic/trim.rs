@@ -5,8 +5,7 @@ use ratatoskr_core::{
     offset::{Offset, PartitionIndex},
 };
 
-use super::confirm::confirm;
-use crate::cli::{connection, exit::Outcome};
+use crate::cli::{confirm::confirm, connection, exit::Outcome};
 
 const EXAMPLES: &str = "\
 Examples:

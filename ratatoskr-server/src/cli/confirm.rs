@@ -8,7 +8,7 @@ use crate::cli::exit::{Exit, Failure, Outcome};
 ///
 /// # Errors
 /// [`Exit::Usage`] where nobody is there to ask, [`Exit::Interrupted`] where the answer is another.
-pub(super) fn confirm(yes: bool, what: &str, name: &str) -> Outcome {
+pub(crate) fn confirm(yes: bool, what: &str, name: &str) -> Outcome {
     if yes {
         return Ok(());
     }
