@@ -75,9 +75,10 @@ pub use queue::{LeasedRecord, Nack, Queue, QueueBuilder, Stopper, Work};
 pub use ratatoskr_core::{
     Outcome,
     broker::{
-        BrowsePage, BrowsePosition, DeadLetter, DeadLetterFilter, DeadLetterTopic, DiscardReport,
-        FetchPartition, FetchRequest, FetchResponse, Fetched, FetchedPartition, NewQueue, NewTopic,
-        OffsetSpec, PartitionDescription, PartitionState, PeekedRecord, Produced, ProducerIdentity,
+        AcquireOptions, Acquired, AcquiredPartition, AcquiredRange, BrowsePage, BrowsePosition,
+        DeadLetter, DeadLetterFilter, DeadLetterTopic, DiscardReport, FetchPartition, FetchRequest,
+        FetchResponse, Fetched, FetchedPartition, NewQueue, NewTopic, OffsetSpec,
+        PartitionDescription, PartitionState, PeekedRecord, Produced, ProducerIdentity,
         QueueDescription, QueuePartitionDescription, QueueTopicDescription, RecordState,
         RedriveOptions, RedriveReport, StartAt, TopicDescription,
     },
@@ -85,7 +86,7 @@ pub use ratatoskr_core::{
     config::{Compression, Durability, TopicConfig, TopicConfigChange},
     delivery::{
         Backoff, ConsumerId, DeadLetters, FencingToken, QueueConfig, QueueConfigChange,
-        QueueCounters, QueueError, QueueStart,
+        QueueCounters, QueueError, QueueStart, SettleAction, Settlement,
     },
     name::{GroupId, InvalidGroupId, InvalidTopicName, TopicName},
     offset::{Bounds, IsolationLevel, Offset, PartitionIndex},

@@ -5,7 +5,7 @@
 //!                            │                     │
 //!   fetcher.rs  takes records ahead                │      settler.rs  what is settled at the same
 //!   held.rs     what is held, to be renewed        ▼                  time travels together
-//!   work.rs     for_each_concurrent          door.rs  in process or over the network
+//!   work.rs     for_each_concurrent          door.rs, requests.rs  in process or over the network
 //! ```
 
 mod admin;
@@ -13,6 +13,7 @@ mod door;
 mod fetcher;
 mod held;
 mod leased;
+mod requests;
 mod settler;
 mod work;
 

@@ -109,7 +109,7 @@ impl Queue {
     pub async fn for_each_concurrent<H, F>(mut self, limit: usize, handler: H) -> Result<(), Error>
     where
         H: Fn(Work) -> F + Send + Sync + 'static,
-        F: Future<Output = Result<(), Nack>> + Send,
+        F: Future<Output = Result<(), Nack>> + Send + 'static,
     {
         let handler = Arc::new(handler);
         let stopper = self.stopper.clone();

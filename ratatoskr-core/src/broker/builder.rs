@@ -8,6 +8,7 @@ use crate::{
         catalog::Catalog,
         config::BrokerConfig,
         context::Context,
+        queues::{self, QueueEngine},
         retention,
         subscribe::Subscriptions,
         supervision::{Failure, caught_async},
@@ -77,9 +78,11 @@ impl BrokerBuilder {
             context,
             catalog: RwLock::new(catalog),
             subscriptions: Subscriptions::default(),
+            queues: QueueEngine::default(),
             admin: tokio::sync::Mutex::new(()),
         });
         retention::spawn(&shared);
+        queues::spawn_keeper(&shared);
         Ok(Broker { shared })
     }
 }

@@ -1,11 +1,14 @@
 //! Which topics there are. Looking one up takes a read lock; only administration writes.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use crate::{
     broker::{stats::Throughput, topic::TopicState},
     error::Error,
-    name::TopicName,
+    name::{TopicId, TopicName},
 };
 
 #[derive(Debug, Default)]
@@ -46,6 +49,11 @@ impl Catalog {
     /// What went through topics that are deleted by now.
     pub(super) const fn deleted(&self) -> Throughput {
         self.deleted
+    }
+
+    /// The ids of all topics.
+    pub(super) fn ids(&self) -> HashSet<TopicId> {
+        self.topics.values().map(|topic| topic.id()).collect()
     }
 
     pub(super) fn len(&self) -> usize {

@@ -25,6 +25,10 @@ pub struct BrokerConfig {
     pub producers_per_partition_max: usize,
     /// A producer that appended nothing for this long may be forgotten.
     pub producer_expiry: Duration,
+    /// Most queue groups.
+    pub queue_groups_max: usize,
+    /// Most records of a partition that a queue group holds back until their time.
+    pub queue_delayed_records_max: usize,
     /// How often retention looks for records that are too old or too many.
     pub retention_interval: Duration,
     /// Wait before the first attempt to bring back what failed; it doubles with each attempt.
@@ -45,6 +49,8 @@ impl Default for BrokerConfig {
             subscriptions_max: limits::SUBSCRIPTIONS_MAX,
             producers_per_partition_max: limits::PRODUCERS_PER_PARTITION_MAX,
             producer_expiry: limits::PRODUCER_EXPIRY,
+            queue_groups_max: limits::QUEUE_GROUPS_MAX,
+            queue_delayed_records_max: limits::QUEUE_DELAYED_RECORDS_MAX,
             retention_interval: Duration::from_secs(30),
             restart_backoff_min: Duration::from_millis(100),
             restart_backoff_max: Duration::from_secs(30),

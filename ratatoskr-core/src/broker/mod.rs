@@ -21,14 +21,6 @@ mod queues;
 mod reader;
 mod retention;
 mod shutdown;
-#[cfg_attr(
-    not(test),
-    expect(
-        dead_code,
-        unused_imports,
-        reason = "groups and queues will be kept in it"
-    )
-)]
 mod state;
 mod stats;
 mod stream;
@@ -48,11 +40,10 @@ pub use partition::PartitionState;
 pub use problems::{Problem, ProblemScope};
 pub use produce::{PendingProduce, Produced, ProducerIdentity};
 pub use publisher::TopicPublisher;
-pub use queues::PendingSettle;
 pub use queues::{
     AcquireOptions, Acquired, AcquiredPartition, AcquiredRange, BrowsePage, BrowsePosition,
     DeadLetter, DeadLetterFilter, DeadLetterTopic, Delivery, DiscardReport, NewQueue, PeekedRecord,
-    QueueDescription, QueuePartitionDescription, QueueTopicDescription, RecordState,
+    PendingSettle, QueueDescription, QueuePartitionDescription, QueueTopicDescription, RecordState,
     RedriveOptions, RedriveReport,
 };
 pub use shutdown::ShutdownReport;
@@ -75,6 +66,7 @@ struct Shared {
     context: Arc<context::Context>,
     catalog: RwLock<catalog::Catalog>,
     subscriptions: subscribe::Subscriptions,
+    queues: queues::QueueEngine,
     /// Changes of the catalog are made one after another.
     admin: tokio::sync::Mutex<()>,
 }

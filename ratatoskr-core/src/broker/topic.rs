@@ -116,6 +116,10 @@ impl TopicState {
         &self.shared.name
     }
 
+    pub(super) fn id(&self) -> TopicId {
+        self.shared.id
+    }
+
     pub(super) fn shared(&self) -> &TopicShared {
         &self.shared
     }

@@ -103,6 +103,8 @@ pub(crate) enum Fate {
 pub(crate) struct Scan {
     /// The first offset looked at.
     pub(crate) from: u64,
+    /// Whether keys were looked at.
+    pub(crate) keyed: bool,
     /// What lies there, in order and without gaps.
     pub(crate) items: Vec<ScanItem>,
 }

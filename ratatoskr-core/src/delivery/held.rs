@@ -37,6 +37,12 @@ impl Held {
         Some(block << BLOCK_BITS)
     }
 
+    /// Bytes that the blocks take at most.
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> usize {
+        self.blocks.len() * 2 * (size_of::<u64>() * 2 + 4)
+    }
+
     pub(super) fn clear(&mut self) {
         self.blocks.clear();
     }

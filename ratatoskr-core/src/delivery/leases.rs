@@ -71,10 +71,6 @@ impl Default for Leases {
 }
 
 impl Leases {
-    pub(super) const fn is_empty(&self) -> bool {
-        self.live == 0
-    }
-
     fn slot(&mut self, id: LeaseId) -> Option<&mut Lease> {
         let at = id.0 as usize;
         self.pages
@@ -279,7 +275,7 @@ mod tests {
         }
         assert_eq!(leases.next_deadline(), Some(Duration::from_millis(40)));
         leases.remove_records(ids[1], 2);
-        assert!(leases.is_empty() && leases.next_deadline().is_none());
+        assert!(leases.iter().next().is_none() && leases.next_deadline().is_none());
     }
 
     #[test]

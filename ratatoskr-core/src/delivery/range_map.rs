@@ -23,17 +23,6 @@ impl<V: Clone + PartialEq> RangeMap<V> {
             .map(|(&first, (last, value))| (first, *last, value))
     }
 
-    /// How many offsets have a value.
-    pub(super) fn offsets(&self) -> u64 {
-        self.iter().map(|(first, last, _)| last - first + 1).sum()
-    }
-
-    /// The value at an offset.
-    pub(super) fn at(&self, offset: u64) -> Option<&V> {
-        let (_, (last, value)) = self.ranges.range(..=offset).next_back()?;
-        (*last >= offset).then_some(value)
-    }
-
     /// The range cut where values begin and end.
     pub(super) fn pieces(&self, first: u64, last: u64) -> Vec<(u64, u64, Option<V>)> {
         let mut pieces = Vec::new();
@@ -123,15 +112,11 @@ mod tests {
                 for offset in first..=last {
                     model[usize::try_from(offset).unwrap()] = value;
                 }
-                let found: Vec<_> = (0..80).map(|offset| map.at(offset).copied()).collect();
-                prop_assert_eq!(&found[..], &model[..]);
                 let mut pieces = Vec::new();
                 for (first, last, value) in map.pieces(3, 77) {
                     pieces.extend((first..=last).map(|_| value));
                 }
                 prop_assert_eq!(&pieces[..], &model[3..78]);
-                let held = model.iter().flatten().count();
-                prop_assert_eq!(map.offsets(), held as u64);
                 let mut ranges = map.iter().peekable();
                 while let Some((_, last, value)) = ranges.next() {
                     let next = ranges.peek();

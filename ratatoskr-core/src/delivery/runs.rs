@@ -14,6 +14,8 @@ use super::leases::LeaseId;
 
 /// Most runs of a chunk.
 const CHUNK_RUNS_MAX: usize = 128;
+/// A run as near to the end of all is where records come in order: what is leased, available, unseen.
+const NEAR_END: usize = 3;
 const KIND_BITS: u32 = 2;
 
 /// What is known of an offset.
@@ -266,8 +268,8 @@ impl Runs {
             return;
         }
         // Where records come in order, chunks stay full.
-        let middle = if is_last && run + 1 == runs.len() {
-            runs.len()
+        let middle = if is_last && run + NEAR_END >= runs.len() {
+            run + 1
         } else {
             runs.len() / 2
         };
@@ -339,10 +341,5 @@ impl Runs {
     pub(super) fn bytes(&self) -> usize {
         let runs: usize = self.chunks.iter().map(|chunk| chunk.runs.capacity()).sum();
         runs * size_of::<Run>() + self.chunks.capacity() * size_of::<Chunk>()
-    }
-
-    #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
-        self.chunks.iter().map(|chunk| chunk.runs.len()).sum()
     }
 }

@@ -92,6 +92,23 @@ impl PartitionCell {
         isolation: IsolationLevel,
         access: Access,
     ) -> Result<Fetched, Error> {
+        self.read_between(from, Offset::MAX, bytes_max, isolation, access)
+            .await
+    }
+
+    /// Reads whole batches from `from` on, up to the one before the first that begins at `until` or
+    /// later, and up to what this isolation may see.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub(in crate::broker) async fn read_between(
+        &self,
+        from: Offset,
+        until: Offset,
+        bytes_max: usize,
+        isolation: IsolationLevel,
+        access: Access,
+    ) -> Result<Fetched, Error> {
         let reader = self.reader()?;
         let bounds = self.bounds_of(&reader)?;
         if from < bounds.log_start || from > bounds.log_end {
@@ -100,7 +117,7 @@ impl PartitionCell {
                 bounds,
             });
         }
-        let until = bounds.readable_end(isolation);
+        let until = bounds.readable_end(isolation).min(until);
         if from >= until || bytes_max == 0 {
             return Ok(Fetched {
                 batches: BatchSlices::default(),

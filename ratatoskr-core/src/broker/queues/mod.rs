@@ -1,9 +1,23 @@
 //! Queue groups: many consumers share the records of a topic, each record goes to one of them until
 //! somebody is done with it.
 
+mod acquire;
 mod acquired;
+mod admin;
 mod admin_types;
+mod attempt;
 mod dead_letter;
+mod dead_letters;
+mod engine;
+mod keeper;
+mod letter;
+mod mover;
+mod read_again;
+mod scan;
+mod settle;
+mod taken;
+mod turn;
+mod undone;
 
 pub use acquired::{AcquireOptions, Acquired, AcquiredPartition, AcquiredRange, Delivery};
 pub use admin_types::{
@@ -14,5 +28,6 @@ pub use dead_letter::{
     BrowsePage, BrowsePosition, DeadLetter, DeadLetterFilter, DeadLetterTopic, DiscardReport,
     RedriveOptions, RedriveReport,
 };
-mod stub;
-pub use stub::PendingSettle;
+pub(super) use engine::QueueEngine;
+pub(super) use keeper::spawn as spawn_keeper;
+pub use settle::PendingSettle;

@@ -79,7 +79,8 @@ impl Queues {
             events.push(event.with_start(start));
         }
         partition.fall_due(request.now.wall);
-        if let Some(scan) = scan {
+        // The group may have been configured anew meanwhile.
+        if let Some(scan) = scan.filter(|scan| scan.keyed == group.config.ordered_by_key) {
             partition.admit(scan, request.now.wall, limits);
         }
 

@@ -11,10 +11,10 @@ mod tick;
 
 use std::collections::{BTreeMap, HashMap};
 
-pub(crate) use acquire::{AcquireRequest, Granted};
+pub(crate) use acquire::{AcquireRequest, Granted, Limited};
 pub(crate) use event::Event;
-pub(crate) use settle::{SettleRequest, Settled};
-pub(crate) use tick::{DeadWork, Ticked};
+pub(crate) use settle::SettleRequest;
+pub(crate) use tick::DeadWork;
 
 use super::{
     DeadLetters, FencingToken, QueueConfig,
@@ -86,7 +86,7 @@ impl Queues {
         group.is_some_and(|group| group.topics.contains_key(&topic))
     }
 
-    fn partition(
+    pub(super) fn partition(
         &self,
         group: &GroupId,
         topic: TopicId,

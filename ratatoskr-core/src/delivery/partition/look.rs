@@ -87,3 +87,15 @@ impl PartitionQueue {
         self.dead.iter().take(max)
     }
 }
+
+impl Undone {
+    /// What is not done of a partition that nobody has looked at.
+    pub(crate) const fn everything(from: u64) -> Self {
+        Self {
+            first: from,
+            last: u64::MAX,
+            count: 0,
+            state: UndoneState::Available,
+        }
+    }
+}

@@ -129,6 +129,12 @@ impl PartitionQueue {
         self.happened.leases_expired += records;
     }
 
+    /// Bytes that all of it takes.
+    #[cfg(test)]
+    pub(crate) fn bytes(&self) -> usize {
+        self.runs.bytes() + self.leases.bytes() + self.delayed.bytes() + self.held.bytes()
+    }
+
     /// The start, if the log does not know of it yet.
     pub(super) fn start_to_note(&self) -> Option<u64> {
         (self.start() > self.noted_start).then(|| self.start())

@@ -42,7 +42,7 @@ impl PartitionQueue {
     ///
     /// # Errors
     /// [`QueueError`] where the claim does not hold.
-    pub(crate) fn claimed(
+    pub(in crate::delivery) fn claimed(
         &self,
         claim: &Claim,
         now: Now,
@@ -96,7 +96,7 @@ impl PartitionQueue {
     ///
     /// # Errors
     /// [`QueueError::DeadLetterLoop`], [`QueueError::InvalidSettlement`].
-    pub(crate) fn settle(
+    pub(in crate::delivery) fn settle(
         &self,
         held: &[Range],
         action: &SettleAction,
@@ -137,7 +137,7 @@ impl PartitionQueue {
     }
 
     /// Lets the leases of these ranges last until another moment.
-    pub(crate) fn extend(&mut self, held: &[Range], deadline: Duration) {
+    pub(in crate::delivery) fn extend(&mut self, held: &[Range], deadline: Duration) {
         let mut last = LeaseId::NONE;
         for range in held {
             if let State::Leased(lease) = range.state

@@ -8,6 +8,7 @@ mod fan_out;
 mod in_process;
 mod pacing;
 mod produce;
+mod queue;
 mod restart;
 mod sinks;
 mod tail;
@@ -49,6 +50,8 @@ enum Verb {
     E2e(e2e::Options),
     /// Send records, and measure until many subscribers have each of them
     FanOut(fan_out::Options),
+    /// Work off a topic that `bench produce` filled: take records under leases, acknowledge them
+    Queue(queue::Options),
     /// Measure a broker in this process, without a network
     InProcess(in_process::Options),
     /// Fill a broker of its own, kill it, and measure until it is back
@@ -65,6 +68,7 @@ pub(crate) async fn run(options: &Options, out: &mut impl Write) -> Outcome {
         Verb::Consume(options) => consume::run(options, at, style, out).await,
         Verb::E2e(options) => e2e::run(options, at, style, out).await,
         Verb::FanOut(options) => fan_out::run(options, at, style, out).await,
+        Verb::Queue(options) => queue::run(options, at, style, out).await,
         Verb::InProcess(options) => in_process::run(options, at, style, out).await,
         Verb::Restart(options) => restart::run(options, at, style, out).await,
     }

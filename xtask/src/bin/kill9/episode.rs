@@ -3,7 +3,7 @@
 
 use std::{path::Path, time::Duration};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use ratatoskr_client::{Durability, TopicConfigChange, TopicName};
 use tokio::time::sleep;
 
@@ -11,6 +11,7 @@ use crate::{
     history::{Event, History, Recorder},
     ledger::Totals,
     load::{self, Load, Topic},
+    queue,
     server::Site,
 };
 
@@ -24,6 +25,8 @@ const WORK_LIFE_MAX: Duration = Duration::from_millis(1_500);
 const END_MAX: Duration = Duration::from_millis(60);
 /// Segments are this small, so that every life crosses several.
 const SEGMENT_BYTES: u64 = 64 << 10;
+/// The topic that is worked off as a queue.
+const QUEUED: &str = "queued";
 /// Partitions of each topic.
 const PARTITIONS: u32 = 3;
 
@@ -115,6 +118,7 @@ fn topics() -> Vec<Topic> {
         ("synced", Durability::Fsync),
         ("buffered", Durability::Os),
         ("periodic", Durability::Interval(Duration::from_millis(20))),
+        (QUEUED, Durability::Fsync),
     ];
     durabilities
         .into_iter()
@@ -151,9 +155,13 @@ async fn run_recorded(
     // Topics are durable on return: the first life ends as soon as they are created.
     let first = site.start(0).await?.ready().await?;
     load::create(&site.url(), &topics).await?;
+    queue::create(&site.url()).await?;
     first.kill().await?;
 
     let load = Load::start(&site.url(), &topics, recorder, &mut random);
+    let queued = topics.iter().find(|topic| topic.name.as_str() == QUEUED);
+    let queued = queued.context("no topic is worked off as a queue")?;
+    let work = queue::Work::start(&site.url(), queued, &mut random)?;
     for (life, death) in (1..).zip(&plan.deaths) {
         let starting = site.start(life).await?;
         match *death {
@@ -178,6 +186,7 @@ async fn run_recorded(
     let life = plan.deaths.len() as u64 + 1;
     let mut server = site.start(life).await?.ready().await?;
     load.finish().await?;
+    work.finish(directory).await?;
     if plan.restarts_in_order {
         server.stop().await?;
         server = site.start(life + 1).await?.ready().await?;

@@ -5,7 +5,8 @@
 //! main      rounds, options, progress, verdict
 //! ├ episode  one data directory: start, work, kill, again and again, then read everything back
 //! │ ├ server   the broker's process
-//! │ └ load     producers and readers that outlive it
+//! │ ├ load     producers and readers that outlive it
+//! │ └ queue    consumers of a queue, and what may not have happened to its records
 //! ├ history  what they were told and saw, and the checker that finds broken promises in it
 //! └ ledger   a line for each run
 //! ```
@@ -16,6 +17,7 @@ mod episode;
 mod history;
 mod ledger;
 mod load;
+mod queue;
 mod server;
 
 use std::{

@@ -44,7 +44,7 @@ pub(crate) struct Topic {
 }
 
 impl Topic {
-    fn places(&self) -> impl Iterator<Item = Place> + use<> {
+    pub(crate) fn places(&self) -> impl Iterator<Item = Place> + use<> {
         let topic = self.number;
         (0..self.partitions).map(move |partition| Place {
             topic,
@@ -206,7 +206,7 @@ impl Load {
 }
 
 /// A client of its own, made as soon as the broker lives long enough to be reached.
-async fn connect(url: &str) -> Result<Client> {
+pub(crate) async fn connect(url: &str) -> Result<Client> {
     let options = ConnectOptions {
         backoff_min: AGAIN,
         backoff_max: AGAIN,
@@ -218,7 +218,7 @@ async fn connect(url: &str) -> Result<Client> {
 }
 
 /// Tries until the broker lives long enough to answer.
-async fn through_deaths<T, F>(mut attempt: impl FnMut() -> F) -> Result<T>
+pub(crate) async fn through_deaths<T, F>(mut attempt: impl FnMut() -> F) -> Result<T>
 where
     F: Future<Output = Result<T, Error>>,
 {
