@@ -7,5 +7,6 @@ mod batches;
 mod consuming;
 mod producing;
 mod proxy;
+mod queues;
 mod reconnect;
 mod topics;

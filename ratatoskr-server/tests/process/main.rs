@@ -8,6 +8,7 @@ mod disk_full;
 mod examples;
 mod failures;
 mod pipes;
+mod queues;
 mod server;
 mod startup;
 mod topics;

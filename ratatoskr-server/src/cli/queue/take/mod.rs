@@ -32,7 +32,7 @@ Examples:
   $ ratatoskr queue take billing orders -n 1
   $ ratatoskr queue take billing orders -n 1 -f '%k %v\\n' --lease 5m
   $ ratatoskr queue take billing orders -n 1 --exec 'wc -c'
-  $ ratatoskr queue take billing orders --wait 1s --exec 'grep -q e || exit 75' || test $? = 7
+  $ ratatoskr queue take billing orders --wait 1s --exec 'grep -q . || exit 75'
   $ ratatoskr queue take audit orders --wait 1s -f json
 
 A command gets the record's value on its stdin, RECORD_TOPIC, RECORD_PARTITION, RECORD_OFFSET, \
