@@ -5,7 +5,7 @@ use std::io::Write;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use ratatoskr_client::{Client, Error, QueueError};
 use ratatoskr_core::{
-    broker::QueueDescription, delivery::QueueCounters, error::Error as BrokerError, name::GroupId,
+    Error as BrokerError, broker::QueueDescription, delivery::QueueCounters, name::GroupId,
 };
 use serde::Serialize;
 
