@@ -212,6 +212,7 @@ pub struct PeekedBody {
     /// How often it has been delivered.
     pub delivery_count: u32,
     /// What it waits for.
+    #[serde(with = "record_state")]
     pub state: RecordState,
     /// The record.
     pub record: Record,
@@ -395,6 +396,45 @@ impl PeekedBody {
             },
             delivery_count: self.delivery_count,
             state: self.state,
+        }
+    }
+}
+
+/// What a record waits for as the array of number, consumer and time.
+mod record_state {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+
+    use crate::{broker::RecordState, delivery::ConsumerId, time::Timestamp};
+
+    const AVAILABLE: u8 = 0;
+    const IN_FLIGHT: u8 = 1;
+    const DELAYED: u8 = 2;
+    const BLOCKED: u8 = 3;
+    const DYING: u8 = 4;
+
+    type Body = (u8, Option<ConsumerId>, Option<Timestamp>);
+
+    pub(super) fn serialize<S: Serializer>(state: &RecordState, to: S) -> Result<S::Ok, S::Error> {
+        let body: Body = match state {
+            RecordState::Available => (AVAILABLE, None, None),
+            RecordState::InFlight(consumer) => (IN_FLIGHT, Some(consumer.clone()), None),
+            RecordState::Delayed(until) => (DELAYED, None, Some(*until)),
+            RecordState::Blocked => (BLOCKED, None, None),
+            RecordState::Dying => (DYING, None, None),
+        };
+        body.serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<RecordState, D::Error> {
+        match Body::deserialize(from)? {
+            (AVAILABLE, None, None) => Ok(RecordState::Available),
+            (IN_FLIGHT, Some(consumer), None) => Ok(RecordState::InFlight(consumer)),
+            (DELAYED, None, Some(until)) => Ok(RecordState::Delayed(until)),
+            (BLOCKED, None, None) => Ok(RecordState::Blocked),
+            (DYING, None, None) => Ok(RecordState::Dying),
+            (state, ..) => Err(D::Error::custom(format!(
+                "record state {state} is unknown like this"
+            ))),
         }
     }
 }

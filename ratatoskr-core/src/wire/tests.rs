@@ -1,6 +1,7 @@
 //! Every frame as an annotated hexdump, and what a receiver makes of frames that are wrong.
 
 mod hexdump;
+mod queues;
 
 use bytes::{Bytes, BytesMut};
 use proptest::prelude::*;

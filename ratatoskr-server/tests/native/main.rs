@@ -8,4 +8,5 @@ mod frames;
 mod hello;
 mod limits;
 mod order;
+mod queues;
 mod subscriptions;
