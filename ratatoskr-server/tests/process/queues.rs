@@ -243,7 +243,10 @@ fn a_redrive_goes_on_in_steps_until_nothing_is_left() {
     let error = done.failure(7);
     assert!(error.contains("1 letters did not go back"), "{error}");
     let back = server.run("queue take orders orders -n 2500").text();
-    assert_eq!(back, lines);
+    // A queue has no order.
+    let mut numbers: Vec<u32> = back.lines().filter_map(|line| line.parse().ok()).collect();
+    numbers.sort_unstable();
+    assert!(numbers.into_iter().eq(0..2_500), "{} bytes", back.len());
 }
 
 #[test]
@@ -296,7 +299,7 @@ fn each_failure_has_its_code() {
         ("queue rm nowhere -y", 3, "unknown_queue_group"),
         ("queue rm work", 2, "nobody is there to ask"),
         ("queue peek work nowhere", 3, "unknown_topic"),
-        ("queue take work orders -n 0", 2, "-n"),
+        ("queue take work orders -n 0", 2, "--count"),
         ("queue take work orders -f %x", 2, "%x"),
         ("dlq show orders", 3, "try: ratatoskr dlq ls"),
         ("dlq redrive orders", 3, "not_dead_letters"),
