@@ -151,6 +151,23 @@ fn a_command_that_cannot_be_run_costs_no_records() {
     assert_eq!(server.run("queue take work orders -n 2 -f %v").text(), "ab");
 }
 
+#[cfg(unix)]
+#[test]
+fn a_worker_that_is_interrupted_ends_what_it_has_begun() {
+    let server = Server::in_memory();
+    topic(&server, "a\nb\nc\nd\n");
+    let mut command = server.client();
+    command.args(["queue", "take", "work", "orders", "--exec"]);
+    let done = crate::command::finish(command.arg("kill -INT $PPID"), b"");
+    let error = done.failure(130);
+    let count = error.split_whitespace().next().and_then(|n| n.parse().ok());
+    let count: usize = count.unwrap_or_else(|| panic!("{error}"));
+    assert!((1..4).contains(&count), "{error}");
+    let left = objects(&server.run("queue peek work orders").text());
+    assert_eq!(left.len(), 4 - count);
+    assert!(left.iter().all(|record| record["delivery_count"] == 0));
+}
+
 #[test]
 fn dead_letters_are_shown_and_go_back_or_away() {
     let server = Server::in_memory();

@@ -60,9 +60,9 @@ pub(super) async fn run(
         }
     }
     printed.acknowledge(at, out).await?;
-    at.ask(queue.close()).await?;
+    let closed = at.ask(queue.close()).await;
     match printed.failure {
-        None => Ok(()),
+        None => closed,
         Some(failure) if failure.exit == Exit::Interrupted || !printed.any => Err(failure),
         Some(failure) => Err(failure.ending(Exit::Partial)),
     }
