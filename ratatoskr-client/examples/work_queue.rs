@@ -7,6 +7,7 @@
 use std::{
     env,
     error::Error,
+    future::ready,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU32, Ordering},
@@ -43,12 +44,7 @@ struct Workshop {
 
 impl Workshop {
     /// Does a job; the one that makes it `last` ends the work of all.
-    async fn work(
-        self: Arc<Self>,
-        work: Work,
-        workers: [Stopper; 2],
-        last: u32,
-    ) -> Result<(), Nack> {
+    fn work(&self, work: &Work, workers: &[Stopper], last: u32) -> Result<(), Nack> {
         // A record that is no job never will be one: not worth another attempt.
         let job: Job = work.record.record.json().map_err(Nack::reject)?;
         if job.number == UNKNOWN && !self.knows_all.load(Ordering::Relaxed) {
@@ -133,7 +129,7 @@ async fn work_off(
     for queue in [one, other] {
         let workshop = Arc::clone(workshop);
         let stoppers = stoppers.clone();
-        let handler = move |work| Arc::clone(&workshop).work(work, stoppers.clone(), last);
+        let handler = move |work| ready(workshop.work(&work, &stoppers, last));
         workers.push(tokio::spawn(queue.for_each_concurrent(4, handler)));
     }
     for worker in workers {

@@ -5,8 +5,8 @@ use std::fmt;
 use ratatoskr_core::record::Record;
 use serde::{Deserialize, Serialize};
 
-/// Records whose value is a value of a Rust type, as JSON (feature `json`) or MessagePack (feature
-/// `msgpack`).
+/// Records whose value is a value of a Rust type, as JSON (feature `json`) or `MessagePack`
+/// (feature `msgpack`).
 ///
 /// The record says nowhere which of the two it is: that is agreed upon by topic.
 ///
@@ -49,19 +49,19 @@ pub trait Payload: sealed::Sealed + Sized {
     #[cfg(feature = "json")]
     fn json<'a, T: Deserialize<'a>>(&'a self) -> Result<T, PayloadError>;
 
-    /// A record with this value as MessagePack, and nothing else. Structs are maps with the names of
+    /// A record with this value as `MessagePack`, and nothing else. Structs are maps with the names of
     /// their fields, so that fields can be added later.
     ///
     /// # Errors
-    /// [`PayloadError::Encode`] where the type cannot be MessagePack.
+    /// [`PayloadError::Encode`] where the type cannot be `MessagePack`.
     #[cfg(feature = "msgpack")]
     fn from_msgpack<T: Serialize + ?Sized>(value: &T) -> Result<Self, PayloadError>;
 
-    /// The value, read as MessagePack. It may borrow from the record.
+    /// The value, read as `MessagePack`. It may borrow from the record.
     ///
     /// # Errors
     /// [`PayloadError::Absent`] where the record has no value, [`PayloadError::Decode`] where it is not
-    /// MessagePack of this type.
+    /// `MessagePack` of this type.
     #[cfg(feature = "msgpack")]
     fn msgpack<'a, T: Deserialize<'a>>(&'a self) -> Result<T, PayloadError>;
 }
@@ -72,7 +72,7 @@ pub trait Payload: sealed::Sealed + Sized {
 pub enum PayloadFormat {
     /// JSON (RFC 8259).
     Json,
-    /// MessagePack.
+    /// `MessagePack`.
     MessagePack,
 }
 

@@ -266,17 +266,17 @@ async fn two_workers_do_each_record_exactly_once(client: Client) {
     let queue = || client.queue(&topic, &group()).prefetch(50, 1 << 20).open();
     let queues = [queue().await.unwrap(), queue().await.unwrap()];
     let stoppers: Vec<_> = queues.iter().map(Queue::stopper).collect();
-    let handled = Handled::default();
+    let times = Handled::default();
     let [one, other] = queues.map(|queue| {
-        let handler = noting(&handled, &stoppers, 1_000);
+        let handler = noting(&times, &stoppers, 1_000);
         tokio::spawn(queue.for_each_concurrent(8, handler))
     });
     one.await.unwrap().unwrap();
     other.await.unwrap().unwrap();
-    let handled = handled.lock().await;
+    let times = times.lock().await;
     let numbers: BTreeSet<String> = (0..1_000).map(|number: u32| number.to_string()).collect();
-    assert!(handled.keys().eq(&numbers), "{} values", handled.len());
-    assert!(handled.values().all(|&times| times == 1));
+    assert!(times.keys().eq(&numbers), "{} values", times.len());
+    assert!(times.values().all(|&count| count == 1));
     let counters = counters(&client).await;
     assert_eq!((counters.acknowledged, counters.in_flight), (1_000, 0));
 }
@@ -350,11 +350,11 @@ async fn connections_cut_in_the_middle_lose_nothing() {
                     Err(error) => assert!(!matches!(error, Error::Closed), "{error:?}"),
                 }
             };
-            let handled = Handled::default();
-            let handler = noting(&handled, &[queue.stopper()], 1_000);
+            let times = Handled::default();
+            let handler = noting(&times, &[queue.stopper()], 1_000);
             // Whether the last word came through a connection that was cut is not what this asks.
             let _ = queue.for_each_concurrent(8, handler).await;
-            assert_eq!(handled.lock().await.len(), 1_000, "seed {seed}");
+            assert_eq!(times.lock().await.len(), 1_000, "seed {seed}");
         };
         within(work).await;
     }

@@ -229,8 +229,8 @@ fn dead_letters_are_shown_and_go_back_or_away() {
 #[test]
 fn a_redrive_goes_on_in_steps_until_nothing_is_left() {
     let server = Server::in_memory();
-    let lines: String = (0..2_500).map(|number| format!("{number}\n")).collect();
-    topic(&server, &lines);
+    let lines: Vec<String> = (0..2_500).map(|number| number.to_string()).collect();
+    topic(&server, &lines.join("\n"));
     server.run("topic create gone --partitions 1").text();
     server.run_with("produce gone", b"x\n").bytes();
     for topic in ["gone", "orders"] {
