@@ -80,9 +80,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let producer = client.producer(&topic).open().await?;
     for number in 0..JOBS {
-        producer
-            .enqueue(Record::from_json(&Job { number })?)
-            .await?;
+        let record = Record::from_json(&Job { number })?;
+        drop(producer.enqueue(record).await?);
     }
     producer.close().await?;
 

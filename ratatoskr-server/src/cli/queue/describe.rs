@@ -33,19 +33,19 @@ pub(super) struct Options {
 struct Described {
     group: String,
     config: BTreeMap<&'static str, String>,
-    topics: Vec<Topic>,
+    topics: Vec<PerTopic>,
     consumers: Vec<Consumer>,
 }
 
 #[derive(Debug, Serialize)]
-struct Topic {
+struct PerTopic {
     topic: String,
     id: String,
     dead_letter_topic: Option<String>,
     partitions: Vec<Part>,
 }
 
-impl Topic {
+impl PerTopic {
     fn of(topic: &QueueTopicDescription) -> Self {
         Self {
             topic: topic.topic.to_string(),
@@ -166,7 +166,7 @@ pub(super) fn print(queue: &QueueDescription, style: Style, out: &mut impl Write
     let described = Described {
         group: queue.group.to_string(),
         config: queue.config.entries().into_iter().collect(),
-        topics: queue.topics.iter().map(Topic::of).collect(),
+        topics: queue.topics.iter().map(PerTopic::of).collect(),
         consumers: consumers.collect(),
     };
     output::one(style, &described, out, |out, wide| {

@@ -6,6 +6,7 @@ use ratatoskr_core::{
     broker::{PeekedRecord, RecordState},
     name::{GroupId, TopicName},
     record::Record,
+    time::Timestamp,
 };
 use serde::Serialize;
 
@@ -83,7 +84,7 @@ impl Peeked {
             delivery_count: peeked.delivery_count,
             state,
             consumer,
-            due_ms: due.map(|due| due.get()),
+            due_ms: due.map(Timestamp::get),
             cells,
         }
     }
@@ -123,7 +124,7 @@ pub(super) async fn run(
 
 #[cfg(test)]
 mod tests {
-    use ratatoskr_core::{delivery::ConsumerId, record::ConsumedRecord, time::Timestamp};
+    use ratatoskr_core::{delivery::ConsumerId, record::ConsumedRecord};
 
     use super::*;
 
