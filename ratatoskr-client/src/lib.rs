@@ -50,6 +50,8 @@
 //! | feature | default | adds |
 //! |---|---|---|
 //! | `compression` | yes | gzip, snappy, lz4 and zstd |
+//! | `json` | no | values of records from and to types of yours, as JSON: `Payload` |
+//! | `msgpack` | no | the same as MessagePack |
 
 mod address;
 mod admin;
@@ -60,6 +62,8 @@ mod error;
 mod events;
 mod groups;
 mod options;
+#[cfg(any(feature = "json", feature = "msgpack"))]
+mod payload;
 mod producer;
 mod queue;
 mod remote;
@@ -71,6 +75,8 @@ pub use consumer::{Consumer, ConsumerBuilder, GroupConsumer, GroupConsumerBuilde
 pub use error::{Error, Result};
 pub use events::{ClientEvent, ClientEvents};
 pub use options::ConnectOptions;
+#[cfg(any(feature = "json", feature = "msgpack"))]
+pub use payload::{Payload, PayloadError, PayloadFormat};
 pub use producer::{Acks, Delivery, OnFull, Producer, ProducerBuilder, RecordMetadata};
 
 pub use queue::{LeasedRecord, Nack, Queue, QueueBuilder, Stopper, Work};

@@ -215,8 +215,10 @@ impl Queue {
     ///
     /// # Cancel safety
     /// Dropping the future may leave leases to end by time.
-    pub async fn close(self) -> Result<(), Error> {
+    pub async fn close(mut self) -> Result<(), Error> {
         self.fetcher.abort();
+        // It must not take any more once we have left.
+        let _ = (&mut self.fetcher).await;
         self.settler.leave().await
     }
 }

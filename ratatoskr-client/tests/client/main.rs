@@ -8,5 +8,6 @@ mod consuming;
 mod groups;
 mod producing;
 mod proxy;
+mod queues;
 mod reconnect;
 mod topics;

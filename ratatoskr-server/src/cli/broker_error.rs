@@ -3,6 +3,7 @@
 
 use ratatoskr_core::{
     Error,
+    delivery::QueueError,
     groups::GroupError,
     wire::{ErrorBody, ErrorCode, RemoteError},
 };
@@ -36,17 +37,26 @@ fn exit_of(code: ErrorCode) -> Exit {
         | ErrorCode::OffsetOutOfRange
         | ErrorCode::UnknownSubscription
         | ErrorCode::UnknownGroup
-        | ErrorCode::UnknownMember => Exit::NotFound,
+        | ErrorCode::UnknownMember
+        | ErrorCode::UnknownQueueGroup
+        | ErrorCode::UnknownLease
+        | ErrorCode::NotDeadLetters => Exit::NotFound,
         ErrorCode::TopicExists
         | ErrorCode::FencedMember
         | ErrorCode::InstanceInUse
         | ErrorCode::NotAssigned
-        | ErrorCode::GroupNotEmpty => Exit::Conflict,
+        | ErrorCode::GroupNotEmpty
+        | ErrorCode::QueueGroupExists
+        | ErrorCode::LeaseExpired
+        | ErrorCode::NotLeaseOwner
+        | ErrorCode::AlreadySettled => Exit::Conflict,
         ErrorCode::InvalidTopicName
         | ErrorCode::InvalidConfig
         | ErrorCode::InternalTopic
         | ErrorCode::InvalidRequest
         | ErrorCode::InvalidGroupRequest
+        | ErrorCode::DeadLetterLoop
+        | ErrorCode::InvalidSettlement
         | ErrorCode::Unsupported => Exit::Usage,
         ErrorCode::TimedOut | ErrorCode::ShuttingDown | ErrorCode::TooManyConnections => {
             Exit::Unreachable
@@ -68,6 +78,12 @@ fn next_after(error: &Error) -> Option<String> {
         Error::Group(GroupError::UnknownGroup(_)) => "ratatoskr group ls".into(),
         Error::Group(GroupError::NotEmpty(group)) => {
             format!("stop its members: ratatoskr group describe {group:?}")
+        }
+        Error::Queue(QueueError::UnknownGroup(group)) => format!("ratatoskr queue create {group}"),
+        Error::Queue(QueueError::GroupExists(group)) => format!("ratatoskr queue describe {group}"),
+        Error::Queue(QueueError::NotDeadLetters(_)) => "ratatoskr dlq ls".into(),
+        Error::Queue(QueueError::LeaseExpired) => {
+            "a longer lease: ratatoskr queue alter GROUP lease_ms=DURATION".into()
         }
         Error::Fenced { .. } => "restart the broker: it recovers from its log".into(),
         Error::Storage(_) | Error::PartitionOffline { .. } => "ratatoskr check server".into(),

@@ -9,6 +9,7 @@ mod check;
 mod confirm;
 mod connection;
 mod consume;
+mod dlq;
 mod exit;
 mod explain;
 mod filter;
@@ -19,9 +20,12 @@ mod node;
 mod output;
 mod produce;
 mod progress;
+mod queue;
 mod serve;
+mod settings;
 mod signals;
 mod start;
+mod time;
 mod topic;
 
 use std::io::{self, BufWriter};
@@ -66,6 +70,10 @@ enum Verb {
     Topic(topic::Options),
     /// List, show, set back and delete consumer groups
     Group(group::Options),
+    /// Work records off as a queue, and see to queue groups
+    Queue(queue::Options),
+    /// See to the records that queue groups have given up
+    Dlq(dlq::Options),
     /// Measure how fast a broker takes and gives records
     Bench(bench::Options),
     /// Look for what is wrong with a configuration, a data directory or a server
@@ -120,6 +128,9 @@ fn run(arguments: Arguments) -> Outcome {
             Verb::Consume(options) => consume::run(options, &mut out).await,
             Verb::Topic(options) => unless_interrupted(topic::run(options, &mut out)).await,
             Verb::Group(options) => unless_interrupted(group::run(options, &mut out)).await,
+            // They end in their own time when they are interrupted, and say what they have done.
+            Verb::Queue(options) => queue::run(options, &mut out).await,
+            Verb::Dlq(options) => dlq::run(options, &mut out).await,
             Verb::Bench(options) => unless_interrupted(bench::run(options, &mut out)).await,
             Verb::Check(options) => unless_interrupted(check::run(options, &mut out)).await,
             Verb::Explain(options) => explain::run(options, &mut out),

@@ -31,7 +31,7 @@ pub(crate) async fn asked_to_end() -> std::io::Result<&'static str> {
 ///
 /// # Errors
 /// What the verb answers, or [`Exit::Interrupted`].
-pub(crate) async fn unless_interrupted(verb: impl Future<Output = Outcome>) -> Outcome {
+pub(crate) async fn unless_interrupted<T>(verb: impl Future<Output = Outcome<T>>) -> Outcome<T> {
     tokio::select! {
         outcome = verb => outcome,
         _ = asked_to_end() => Err(Failure::silent(Exit::Interrupted)),

@@ -1,8 +1,10 @@
 //! Where reading begins: the argument of `consume -o`.
 
-use std::{str::FromStr, time::Duration};
+use std::str::FromStr;
 
-use ratatoskr_core::{config::parse_duration, offset::Offset, time::Timestamp};
+use ratatoskr_core::offset::Offset;
+
+use super::time::Moment;
 
 /// A place in every partition that is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,25 +19,6 @@ pub(crate) enum Start {
     Time(Moment),
     /// This very offset.
     At(Offset),
-}
-
-/// A point in time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Moment {
-    /// Fixed.
-    At(Timestamp),
-    /// This long before now.
-    Ago(Duration),
-}
-
-impl Moment {
-    /// The moment as a timestamp, seen from `now`.
-    pub(crate) fn timestamp(self, now: Timestamp) -> Timestamp {
-        match self {
-            Self::At(timestamp) => timestamp,
-            Self::Ago(duration) => now.minus(duration),
-        }
-    }
 }
 
 impl FromStr for Start {
@@ -53,7 +36,7 @@ impl FromStr for Start {
             _ => {}
         }
         if let Some(time) = text.strip_prefix('@') {
-            return moment(time).map(Self::Time).ok_or_else(wrong);
+            return time.parse().map(Self::Time).map_err(|_| wrong());
         }
         if let Some(back) = text.strip_prefix('-') {
             return back.parse().map(Self::Back).map_err(|_| wrong());
@@ -63,20 +46,12 @@ impl FromStr for Start {
     }
 }
 
-/// Milliseconds since the epoch, a date and time with its zone, or `-DURATION`.
-fn moment(text: &str) -> Option<Moment> {
-    if let Some(ago) = text.strip_prefix('-') {
-        return parse_duration(ago).map(Moment::Ago);
-    }
-    let ms = match text.parse::<i64>() {
-        Ok(ms) => ms,
-        Err(_) => text.parse::<jiff::Timestamp>().ok()?.as_millisecond(),
-    };
-    (ms >= 0).then(|| Moment::At(Timestamp::new(ms)))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use ratatoskr_core::time::Timestamp;
+
     use super::*;
 
     #[test]

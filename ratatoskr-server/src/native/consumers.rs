@@ -3,10 +3,11 @@
 //!
 //! A client that has lost its connection comes back under its old names, most often before the server
 //! notices the loss. A name belongs to the connection that used it last, so the end of the old one
-//! takes nothing from the new.
+//! takes nothing from the new. A consumer that leaves is given nothing any more that it still waits for:
+//! nobody would settle it.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, HashMap},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -14,6 +15,7 @@ use std::{
 };
 
 use ratatoskr_core::{Broker, delivery::ConsumerId, name::GroupId, sync::Mutex};
+use tokio::sync::watch;
 
 type Name = (GroupId, ConsumerId);
 
@@ -40,26 +42,42 @@ impl Registry {
 pub(super) struct Consumers {
     registry: Arc<Registry>,
     number: u64,
-    used: Arc<Mutex<BTreeSet<Name>>>,
+    /// Each with what is dropped when it leaves.
+    used: Arc<Mutex<BTreeMap<Name, watch::Sender<()>>>>,
+}
+
+/// How to learn that a consumer has left.
+#[derive(Debug)]
+pub(super) struct Stay(watch::Receiver<()>);
+
+impl Stay {
+    /// Waits for that.
+    pub(super) async fn ended(mut self) {
+        while self.0.changed().await.is_ok() {}
+    }
 }
 
 impl Consumers {
-    /// Notes that this connection speaks for a consumer; `false` where it speaks for `max` others.
-    pub(super) fn speaks_for(&self, group: &GroupId, consumer: &ConsumerId, max: usize) -> bool {
+    /// Notes that this connection speaks for a consumer; `None` where it speaks for `max` others.
+    pub(super) fn speaks_for(
+        &self,
+        group: &GroupId,
+        consumer: &ConsumerId,
+        max: usize,
+    ) -> Option<Stay> {
         let name = (group.clone(), consumer.clone());
         let mut used = self.used.lock();
-        if used.len() >= max && !used.contains(&name) {
-            return false;
+        if used.len() >= max && !used.contains_key(&name) {
+            return None;
         }
         self.registry.names.lock().insert(name.clone(), self.number);
-        used.insert(name);
-        true
+        Some(Stay(used.entry(name).or_default().subscribe()))
     }
 
     /// The consumer has left.
     pub(super) fn left(&self, group: &GroupId, consumer: &ConsumerId) {
         let name = (group.clone(), consumer.clone());
-        if self.used.lock().remove(&name) {
+        if self.used.lock().remove(&name).is_some() {
             self.forget(&name);
         }
     }
@@ -77,7 +95,7 @@ impl Consumers {
     /// The connection has ended: gives back what its consumers hold.
     pub(super) async fn end(&self, broker: &Broker) {
         let used = std::mem::take(&mut *self.used.lock());
-        for name in used {
+        for name in used.into_keys() {
             if !self.forget(&name) {
                 continue;
             }
@@ -91,6 +109,10 @@ impl Consumers {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+
+    use futures_util::FutureExt as _;
+
     use super::*;
 
     fn name() -> Name {
@@ -103,8 +125,8 @@ mod tests {
         let registry = Arc::new(Registry::default());
         let (old, new) = (registry.connection(), registry.connection());
         let (group, consumer) = name();
-        assert!(old.speaks_for(&group, &consumer, 1));
-        assert!(new.speaks_for(&group, &consumer, 1));
+        assert!(old.speaks_for(&group, &consumer, 1).is_some());
+        assert!(new.speaks_for(&group, &consumer, 1).is_some());
         assert!(!old.forget(&name()));
         assert!(new.forget(&name()));
     }
@@ -115,11 +137,14 @@ mod tests {
         let connection = registry.connection();
         let (group, consumer) = name();
         let other = ConsumerId::parse("m2").unwrap();
-        assert!(connection.speaks_for(&group, &consumer, 1));
-        assert!(connection.speaks_for(&group, &consumer, 1));
-        assert!(!connection.speaks_for(&group, &other, 1));
+        let stay = connection.speaks_for(&group, &consumer, 1).unwrap();
+        assert!(connection.speaks_for(&group, &consumer, 1).is_some());
+        assert!(connection.speaks_for(&group, &other, 1).is_none());
+        let mut ended = pin!(stay.ended());
+        assert!(ended.as_mut().now_or_never().is_none());
         connection.left(&group, &consumer);
-        assert!(connection.speaks_for(&group, &other, 1));
+        assert!(ended.now_or_never().is_some());
+        assert!(connection.speaks_for(&group, &other, 1).is_some());
         assert_eq!(registry.names.lock().len(), 1);
     }
 }

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, fs, path::Path, process::Stdio};
 
 use crate::{
     command::{finish, ratatoskr, shell},
+    queues::until,
     server::Server,
 };
 
@@ -48,6 +49,11 @@ fn prepare(server: &Server, directory: &Path) {
         let words = format!("consume orders -g {group} -n 2");
         server.run(&words).text();
     }
+    server.run("queue create billing").text();
+    let mut reject = server.client();
+    reject.args(["queue", "take", "mailing-list", "orders", "-n", "2"]);
+    finish(reject.args(["--exec", "grep -q nothing"]), b"").failure(7);
+    until(server, "dlq ls", |topics| !topics.is_empty());
     fs::write(directory.join("orders.log"), "first\nsecond\n").expect("a file");
     fs::write(directory.join("orders.tsv"), "k1\tfirst\nk2\tsecond\n").expect("a file");
     fs::write(directory.join("orders.ndjson"), "{\"value\":\"first\"}\n").expect("a file");

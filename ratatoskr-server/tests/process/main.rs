@@ -9,6 +9,7 @@ mod examples;
 mod failures;
 mod groups;
 mod pipes;
+mod queues;
 mod server;
 mod startup;
 mod topics;

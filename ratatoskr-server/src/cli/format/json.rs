@@ -14,9 +14,10 @@ use ratatoskr_core::{
 };
 use serde::{Deserialize, Serialize};
 
+/// A record, and where it is.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-struct RecordObject {
+pub(crate) struct RecordObject {
     topic: Option<String>,
     partition: Option<u32>,
     offset: Option<u64>,
@@ -40,30 +41,36 @@ struct HeaderObject {
     value_base64: Option<String>,
 }
 
-/// Appends the object and a line end to `out`.
-pub(super) fn print(record: &ConsumedRecord, out: &mut Vec<u8>) -> serde_json::Result<()> {
-    let (key, key_base64) = texts(record.record.key.as_ref());
-    let (value, value_base64) = texts(record.record.value.as_ref());
-    let headers = record.record.headers.iter().map(|header| {
-        let (value, value_base64) = texts(header.value.as_ref());
-        HeaderObject {
-            key: header.key.clone(),
+impl RecordObject {
+    /// The object of this record.
+    pub(crate) fn of(record: &ConsumedRecord) -> Self {
+        let (key, key_base64) = texts(record.record.key.as_ref());
+        let (value, value_base64) = texts(record.record.value.as_ref());
+        let headers = record.record.headers.iter().map(|header| {
+            let (value, value_base64) = texts(header.value.as_ref());
+            HeaderObject {
+                key: header.key.clone(),
+                value,
+                value_base64,
+            }
+        });
+        Self {
+            topic: Some(record.topic.to_string()),
+            partition: Some(record.partition.get()),
+            offset: Some(record.offset.get()),
+            timestamp_ms: record.record.timestamp.map(Timestamp::get),
+            key,
+            key_base64,
             value,
             value_base64,
+            headers: headers.collect(),
         }
-    });
-    let object = RecordObject {
-        topic: Some(record.topic.to_string()),
-        partition: Some(record.partition.get()),
-        offset: Some(record.offset.get()),
-        timestamp_ms: record.record.timestamp.map(Timestamp::get),
-        key,
-        key_base64,
-        value,
-        value_base64,
-        headers: headers.collect(),
-    };
-    serde_json::to_writer(&mut *out, &object)?;
+    }
+}
+
+/// Appends the object and a line end to `out`.
+pub(super) fn print(record: &ConsumedRecord, out: &mut Vec<u8>) -> serde_json::Result<()> {
+    serde_json::to_writer(&mut *out, &RecordObject::of(record))?;
     out.push(b'\n');
     Ok(())
 }

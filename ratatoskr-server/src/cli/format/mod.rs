@@ -14,6 +14,8 @@ mod json;
 mod print;
 mod read;
 
+pub(crate) use json::RecordObject;
+pub(crate) use print::preview;
 pub(crate) use read::{InputError, Reader, Shape, Unit};
 
 /// One record a line: what both directions do unless told otherwise.

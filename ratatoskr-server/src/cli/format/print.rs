@@ -2,9 +2,35 @@
 
 use std::io::{self, Write};
 
-use ratatoskr_core::{record::ConsumedRecord, time::Timestamp};
+use ratatoskr_core::{bytes::Bytes, record::ConsumedRecord, time::Timestamp};
 
 use super::{Field, Format, Part, headers, json};
+
+/// Characters of a key or value that a table shows.
+const PREVIEW_CHARACTERS: usize = 40;
+
+/// How a key or value begins, on one line of a table.
+pub(crate) fn preview(bytes: Option<&Bytes>) -> String {
+    let Some(bytes) = bytes else {
+        return "-".to_owned();
+    };
+    // A character has at most four bytes.
+    let start = &bytes[..bytes.len().min(4 * PREVIEW_CHARACTERS)];
+    let text = String::from_utf8_lossy(start);
+    let mut characters = text.chars();
+    let mut shown = String::new();
+    for c in characters.by_ref().take(PREVIEW_CHARACTERS) {
+        if c.is_control() {
+            shown.extend(c.escape_default());
+        } else {
+            shown.push(c);
+        }
+    }
+    if characters.next().is_some() {
+        shown.push('…');
+    }
+    shown
+}
 
 impl Format {
     /// Writes one record, in one call of `out`, so that records do not mix on a shared pipe.
@@ -82,6 +108,16 @@ mod tests {
     fn the_json_of_a_record_does_not_change() {
         insta::assert_snapshot!(printed("json", sample()).replace("\\\"", "\""));
         insta::assert_snapshot!(printed("json", Record::default()).replace("\\\"", "\""));
+    }
+
+    #[test]
+    fn a_preview_is_one_line_and_no_longer_than_it_may_be() {
+        let preview = |bytes: &[u8]| preview(Some(&Bytes::copy_from_slice(bytes)));
+        assert_eq!(preview(b"one\ntwo\x1b[1m"), r"one\ntwo\u{1b}[1m");
+        assert_eq!(preview("é".repeat(40).as_bytes()), "é".repeat(40));
+        assert_eq!(preview(&[b'x'; 41]), format!("{}…", "x".repeat(40)));
+        assert_eq!(preview(&[0xff; 3]), "\u{fffd}".repeat(3));
+        assert_eq!(super::preview(None), "-");
     }
 
     #[test]

@@ -7,15 +7,22 @@
 mod input;
 mod sending;
 
-use std::{num::NonZeroU64, path::PathBuf};
+use std::{num::NonZeroU64, path::PathBuf, time::Duration};
 
-use ratatoskr_core::{bytes::Bytes, config::Compression, name::TopicName, record::Header};
+use ratatoskr_core::{
+    bytes::Bytes,
+    config::Compression,
+    name::TopicName,
+    record::{Header, Record},
+    time::Timestamp,
+};
 
 use super::{
     connection,
     exit::{Failure, Outcome},
     format::{self, Format, Unit},
     progress::Progress,
+    time,
 };
 use input::Inputs;
 use sending::Sending;
@@ -27,7 +34,9 @@ Examples:
   $ ratatoskr produce orders -f '%k\\t%v\\n' orders.tsv
   $ ratatoskr produce orders -f json orders.ndjson
   $ ratatoskr produce photos -f %v -k cat -H type=image/jpeg photo.jpg
-  $ ratatoskr produce orders --rate 1000 --count 1 --compression zstd orders.log";
+  $ ratatoskr produce orders --rate 1000 --count 1 --compression zstd orders.log
+  $ echo 'your code is 1234' | ratatoskr produce texts --ttl 5m
+  $ echo 'come back to your cart' | ratatoskr produce texts --delay 2h";
 
 /// What to send, where to, and how.
 #[derive(Debug, clap::Args)]
@@ -61,6 +70,20 @@ nothing there, a whole file is one")]
     /// Compress batches: none, gzip, snappy, lz4 or zstd [default: as the topic says]
     #[arg(long, value_name = "CODEC")]
     compression: Option<Compression>,
+    /// Queue groups do not deliver the records after so long
+    #[arg(long, value_name = "DURATION", value_parser = time::duration)]
+    ttl: Option<Duration>,
+    /// Queue groups do not deliver the records before so long
+    #[arg(long, value_name = "DURATION", value_parser = time::duration)]
+    delay: Option<Duration>,
+    /// Queue groups do not deliver the records before this time: 2026-01-31T12:00:00Z or 1769860800000
+    #[arg(
+        long,
+        value_name = "TIME",
+        value_parser = time::fixed,
+        conflicts_with = "delay"
+    )]
+    deliver_at: Option<Timestamp>,
     #[command(flatten)]
     connection: connection::Options,
 }
@@ -72,7 +95,7 @@ pub(crate) async fn run(options: &Options) -> Outcome {
     let shape = Format::parse(&options.format)
         .and_then(|format| format.for_reading(options.send_on))
         .map_err(|error| Failure::usage(format!("-f {:?}: {error}", options.format)))?;
-    let headers = headers(&options.headers)?;
+    let headers = headers(options)?;
     let inputs = Inputs::open(&options.files)?;
     let progress = Progress::bytes(inputs.bytes);
     let client = options.connection.connect().await?;
@@ -82,13 +105,25 @@ pub(crate) async fn run(options: &Options) -> Outcome {
     sending.finish(outcome).await
 }
 
-fn headers(texts: &[String]) -> Outcome<Vec<Header>> {
-    let header = |text: &String| match text.split_once('=') {
-        Some((name, value)) if !name.is_empty() => Ok(Header {
-            key: name.to_owned(),
-            value: Some(Bytes::from(value.to_owned())),
-        }),
-        _ => Err(Failure::usage(format!("-H {text:?}: expected NAME=VALUE"))),
-    };
-    texts.iter().map(header).collect()
+/// What every record gets.
+fn headers(options: &Options) -> Outcome<Vec<Header>> {
+    let mut record = Record::default();
+    for text in &options.headers {
+        record = match text.split_once('=') {
+            Some((name, value)) if !name.is_empty() => {
+                record.with_header(name, Bytes::from(value.to_owned()))
+            }
+            _ => return Err(Failure::usage(format!("-H {text:?}: expected NAME=VALUE"))),
+        };
+    }
+    if let Some(ttl) = options.ttl {
+        record = record.with_ttl(ttl);
+    }
+    if let Some(delay) = options.delay {
+        record = record.with_delay(delay);
+    }
+    if let Some(at) = options.deliver_at {
+        record = record.deliver_at(at);
+    }
+    Ok(record.headers)
 }

@@ -2,7 +2,7 @@
 
 use ratatoskr_core::config::TopicConfigChange;
 
-use crate::cli::exit::{Failure, Outcome};
+use crate::cli::{exit::Outcome, settings};
 
 /// Names and values for the help of the verbs that take them.
 pub(super) const HELP: &str = "\
@@ -28,23 +28,8 @@ Settings:
 /// [`Exit::Usage`](crate::cli::exit::Exit::Usage) for an unknown name or a value that cannot be.
 pub(super) fn change(settings: &[String]) -> Outcome<TopicConfigChange> {
     let mut change = TopicConfigChange::default();
-    for setting in settings {
-        let (name, value) = setting
-            .split_once('=')
-            .ok_or_else(|| Failure::usage(format!("{setting:?}: expected NAME=VALUE")))?;
-        change.set(name, value).map_err(|error| {
-            let nearest = TopicConfigChange::KEYS
-                .into_iter()
-                .filter(|known| *known != name)
-                .map(|known| (strsim::jaro_winkler(known, name), known))
-                .max_by(|a, b| a.0.total_cmp(&b.0))
-                .filter(|_| !TopicConfigChange::KEYS.contains(&name));
-            let failure = Failure::usage(error.to_string());
-            match nearest {
-                Some((_, known)) => failure.next(format!("did you mean `{known}`?")),
-                None => failure,
-            }
-        })?;
-    }
+    settings::each(settings, &TopicConfigChange::KEYS, |name, value| {
+        change.set(name, value)
+    })?;
     Ok(change)
 }

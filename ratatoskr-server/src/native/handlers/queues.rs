@@ -18,22 +18,30 @@ use ratatoskr_core::{
 };
 
 use super::{Command, Handled, Session, decode, later, told};
+use crate::native::consumers::Stay;
 
 /// Takes records, waiting for them if need be, without keeping other requests waiting.
 pub(super) fn acquire(session: &Session, frame: &Frame) -> Handled {
     let correlation = frame.correlation;
     let named = decode::<QueueAcquire>(frame).and_then(|acquire| {
-        named(session, &acquire)?;
-        Ok(acquire)
+        let stay = named(session, &acquire)?;
+        Ok((acquire, stay))
     });
-    let acquire = match named {
-        Ok(acquire) => acquire,
+    let (acquire, stay) = match named {
+        Ok(named) => named,
         Err(error) => return Handled::Answer(session.error(correlation, &error)),
     };
     let session = session.clone();
     Handled::Later(Box::pin(async move {
         let options = options(&session, &acquire);
         let acquired = tokio::select! {
+            biased;
+            // Whoever has left is given nothing any more.
+            () = stay.ended() => {
+                let text = "the consumer has left";
+                let error = ErrorBody::new(ErrorCode::InvalidRequest, text);
+                return session.error(correlation, &error);
+            }
             acquired = session.broker.queue_acquire(
                 &acquire.group,
                 &acquire.topic,
@@ -53,11 +61,11 @@ pub(super) fn acquire(session: &Session, frame: &Frame) -> Handled {
 }
 
 /// From now on this connection speaks for the consumer.
-fn named(session: &Session, acquire: &QueueAcquire) -> Result<(), ErrorBody> {
+fn named(session: &Session, acquire: &QueueAcquire) -> Result<Stay, ErrorBody> {
     let max = session.limits.queue_consumers_max;
     let consumers = &session.consumers;
-    if consumers.speaks_for(&acquire.group, &acquire.consumer, max) {
-        return Ok(());
+    if let Some(stay) = consumers.speaks_for(&acquire.group, &acquire.consumer, max) {
+        return Ok(stay);
     }
     let text = format!("a connection may have {max} consumers of queues");
     let max = i64::try_from(max).unwrap_or(i64::MAX);
