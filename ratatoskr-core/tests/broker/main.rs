@@ -3,6 +3,7 @@
 mod admin;
 mod cancel;
 mod commit;
+mod compaction;
 mod fan_out;
 mod fetch;
 mod flush;
