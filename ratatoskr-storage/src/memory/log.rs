@@ -112,7 +112,7 @@ impl Log {
         let first = self
             .segments
             .partition_point(|segment| segment.end_offset() <= from);
-        let mut found = Vec::new();
+        let mut found = BatchSlices::default();
         for segment in self.segments.range_mut(first..) {
             let read = segment.batches.read(from, until, bytes_max, &mut found);
             let has_room = read.ok_or_else(|| not_batches(from, segment.end_offset()));
@@ -120,7 +120,7 @@ impl Log {
                 break;
             }
         }
-        Ok(BatchSlices::new(found))
+        Ok(found)
     }
 
     pub(super) fn offset_for_timestamp(&self, at: Timestamp) -> Option<TimestampedOffset> {
@@ -228,10 +228,10 @@ impl Segment {
 
     fn sealed(&mut self) -> StorageResult<Sealed> {
         let offsets = self.batches.offsets().unwrap_or_default();
-        let mut slices = Vec::new();
+        let mut found = BatchSlices::default();
         let read = self
             .batches
-            .read(offsets.start, Offset::MAX, usize::MAX, &mut slices);
+            .read(offsets.start, Offset::MAX, usize::MAX, &mut found);
         if read.is_none() {
             return Err(not_batches(offsets.start, offsets.end));
         }
@@ -240,7 +240,7 @@ impl Segment {
             until: offsets.end,
             bytes: self.bytes(),
             compacted_to: self.compacted_to,
-            slices,
+            slices: found.into_slices(),
         })
     }
 

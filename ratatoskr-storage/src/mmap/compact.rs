@@ -331,6 +331,7 @@ impl Work {
             room: STEP_BYTES,
             is_first: true,
             may_map: false,
+            may_copy: true,
         };
         Ok(
             match self.log.0.part(segment, end_offset, &wish, Mode::Cold)? {
