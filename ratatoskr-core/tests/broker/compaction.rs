@@ -2,15 +2,18 @@
 
 use std::time::Duration;
 
-use ratatoskr_core::{BrokerConfig, broker::ProblemScope, offset::Offset};
+use ratatoskr_core::{
+    BrokerConfig, batch::BatchBuilder, broker::ProblemScope, config::Compression, name::TopicName,
+    offset::Offset, producer::ProducerStamp, record::Record,
+};
 
-use crate::support::{Bench, Fault, Operation, P0, TestStorage, batch_of};
+use crate::support::{Bench, Fault, Operation, P0, START, TestStorage};
 
 /// Longer than it takes until compaction looks again.
 const ROUND: Duration = Duration::from_secs(16);
 
 /// A topic of 4 batches with keys, each in a segment of its own.
-async fn bench() -> (Bench, ratatoskr_core::name::TopicName) {
+async fn bench() -> (Bench, TopicName) {
     let bench = Bench::over(TestStorage::compacting(), BrokerConfig::default()).await;
     let settings = [
         ("cleanup_policy", "compact"),
@@ -18,15 +21,13 @@ async fn bench() -> (Bench, ratatoskr_core::name::TopicName) {
     ];
     let topic = bench.topic_with("users", 1, &settings).await;
     for sequence in 0..4 {
-        let record = ratatoskr_core::record::Record::new("value").with_key("key");
-        let mut builder = ratatoskr_core::batch::BatchBuilder::new(Default::default())
-            .with_producer(
-                batch_of(7, 0, sequence, &["a"])
-                    .header()
-                    .producer()
-                    .unwrap(),
-            );
-        builder.push(&record, crate::support::START).unwrap();
+        let mut builder = BatchBuilder::new(Compression::None).with_producer(ProducerStamp {
+            id: 7.into(),
+            epoch: 0.into(),
+            base_sequence: sequence.into(),
+        });
+        let record = Record::new("value").with_key("key");
+        builder.push(&record, START).unwrap();
         let pending = bench.broker.produce(&topic, P0, builder.build().unwrap());
         pending.unwrap().wait().await.unwrap();
     }

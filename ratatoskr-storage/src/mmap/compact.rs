@@ -258,12 +258,11 @@ impl Work {
                 self.stage = Stage::Cleaning(pass, cleaned);
                 return Ok(Step::Spent(0));
             }
-            match &mut cleaned {
-                Some(cleaned) => cleaned.join(&segment, end_offset),
-                None => {
-                    let created = Cleaned::create(&self.log.0, &segment, end_offset)?;
-                    cleaned = Some(Box::new(created));
-                }
+            if let Some(cleaned) = &mut cleaned {
+                cleaned.join(&segment, end_offset);
+            } else {
+                let created = Cleaned::create(&self.log.0, &segment, end_offset)?;
+                cleaned = Some(Box::new(created));
             }
         }
         if let (Some(bytes), Some(cleaned)) = (self.read_in(&segment, end_offset)?, &mut cleaned) {
