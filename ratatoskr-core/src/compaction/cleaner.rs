@@ -139,7 +139,8 @@ impl Pass {
             return true;
         };
         let is_superseded = (self.map.latest(key)).is_some_and(|latest| record.offset < latest);
-        !is_superseded && !(record.is_tombstone && is_expired)
+        let is_over = record.is_tombstone && is_expired;
+        !is_superseded && !is_over
     }
 }
 

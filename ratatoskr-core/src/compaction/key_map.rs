@@ -1,7 +1,7 @@
 //! Where the latest record of each key lies, in a fixed amount of memory.
 //!
 //! An open-addressed table of 24-byte slots: 128 bits of hash and an offset. Keys themselves are not
-//! kept, so two keys of one hash would be taken for one. Both halves are SipHash with random keys,
+//! kept, so two keys of one hash would be taken for one. Both halves are `SipHash` with random keys,
 //! which nobody can aim at; by chance a table of a billion keys meets such a pair once in 10^20.
 
 use std::hash::{BuildHasher, RandomState};

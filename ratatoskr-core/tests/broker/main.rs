@@ -4,6 +4,7 @@ mod admin;
 mod batch_reader;
 mod cancel;
 mod commit;
+mod compaction;
 mod fan_out;
 mod fetch;
 mod flush;

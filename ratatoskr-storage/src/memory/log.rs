@@ -228,10 +228,10 @@ impl Segment {
 
     fn sealed(&mut self) -> StorageResult<Sealed> {
         let offsets = self.batches.offsets().unwrap_or_default();
-        let mut slices = BatchSlices::default();
+        let mut found = BatchSlices::default();
         let read = self
             .batches
-            .read(offsets.start, Offset::MAX, usize::MAX, &mut slices);
+            .read(offsets.start, Offset::MAX, usize::MAX, &mut found);
         if read.is_none() {
             return Err(not_batches(offsets.start, offsets.end));
         }
@@ -240,7 +240,7 @@ impl Segment {
             until: offsets.end,
             bytes: self.bytes(),
             compacted_to: self.compacted_to,
-            slices: slices.into_slices(),
+            slices: found.into_slices(),
         })
     }
 

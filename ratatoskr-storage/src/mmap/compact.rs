@@ -121,7 +121,7 @@ enum Stage {
     /// Learning where the latest record of each key lies.
     Mapping(Mapping),
     /// Making segments of those that are there.
-    Cleaning(Pass, Option<Cleaned>),
+    Cleaning(Pass, Option<Box<Cleaned>>),
     Done,
 }
 
@@ -230,7 +230,7 @@ impl Work {
         Ok(Step::Spent(spent))
     }
 
-    fn clean(&mut self, pass: Pass, mut cleaned: Option<Cleaned>) -> StorageResult<Step> {
+    fn clean(&mut self, pass: Pass, mut cleaned: Option<Box<Cleaned>>) -> StorageResult<Step> {
         let Some((segment, end_offset)) = self.segments.get(self.number).cloned() else {
             if !self.put_in_place(cleaned, pass.end())? {
                 return Ok(self.end_early());
@@ -258,9 +258,11 @@ impl Work {
                 self.stage = Stage::Cleaning(pass, cleaned);
                 return Ok(Step::Spent(0));
             }
-            match &mut cleaned {
-                Some(cleaned) => cleaned.join(&segment, end_offset),
-                None => cleaned = Some(Cleaned::create(&self.log.0, &segment, end_offset)?),
+            if let Some(cleaned) = &mut cleaned {
+                cleaned.join(&segment, end_offset);
+            } else {
+                let created = Cleaned::create(&self.log.0, &segment, end_offset)?;
+                cleaned = Some(Box::new(created));
             }
         }
         if let (Some(bytes), Some(cleaned)) = (self.read_in(&segment, end_offset)?, &mut cleaned) {
@@ -281,7 +283,7 @@ impl Work {
     }
 
     /// Puts a segment in the place of those it was made of; whether they were still there.
-    fn put_in_place(&mut self, cleaned: Option<Cleaned>, to: Offset) -> StorageResult<bool> {
+    fn put_in_place(&mut self, cleaned: Option<Box<Cleaned>>, to: Offset) -> StorageResult<bool> {
         let Some(cleaned) = cleaned else {
             return Ok(true);
         };

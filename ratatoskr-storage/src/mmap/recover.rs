@@ -79,12 +79,12 @@ fn list(place: &Place, from: Option<LogCheckpoint>) -> StorageResult<(bool, Vec<
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((false, Vec::new())),
         other => other.map_err(|e| failed("list", &place.dir, e))?,
     };
-    let named: Vec<_> = entries
+    let files: Vec<_> = entries
         .iter()
         .filter(|entry| !entry.is_dir)
         .filter_map(|entry| Some((Named::parse(&entry.name)?, entry.name.as_str())))
         .collect();
-    let logs = named.iter().filter_map(|(named, _)| match named {
+    let logs = files.iter().filter_map(|(named, _)| match named {
         Named::Log(name) => Some(*name),
         Named::Index(_) | Named::Cut(_) | Named::New => None,
     });
@@ -93,16 +93,16 @@ fn list(place: &Place, from: Option<LogCheckpoint>) -> StorageResult<(bool, Vec<
         .filter(|name| name.compacted.is_some())
         .collect();
     let is_replaced = |name: &SegmentName| compacted.iter().any(|later| later.replaces(name));
-    let (replaced, mut names): (Vec<_>, Vec<_>) = there.iter().copied().partition(is_replaced);
+    let (replaced, mut segments): (Vec<_>, Vec<_>) = there.iter().copied().partition(is_replaced);
     // By name they are in order already, but nothing hangs on how a file system sorts.
-    names.sort_by_key(|name| name.base_offset);
+    segments.sort_by_key(|name| name.base_offset);
     let log_start = from.map_or(Offset::ZERO, |from| from.log_start);
-    let gone = names
+    let gone = segments
         .iter()
         .skip(1)
         .take_while(|name| name.base_offset <= log_start)
         .count();
-    let gone: Vec<_> = names.drain(..gone).collect();
+    let gone: Vec<_> = segments.drain(..gone).collect();
     let sync_dir = || {
         let synced = place.fs.sync_dir(&place.dir);
         synced.map_err(|e| failed("sync", &place.dir, e))
@@ -111,13 +111,13 @@ fn list(place: &Place, from: Option<LogCheckpoint>) -> StorageResult<(bool, Vec<
         // What replaces them must last before they go.
         sync_dir()?;
     }
-    for (named, name) in &named {
+    for (named, name) in &files {
         let is_left_over = match named {
             Named::Log(segment) => gone.contains(segment) || replaced.contains(segment),
-            Named::Index(segment) => !names.contains(segment),
+            Named::Index(segment) => !segments.contains(segment),
             Named::New => true,
             Named::Cut(base_offset) => {
-                let first = names.first().map(|first| first.base_offset);
+                let first = segments.first().map(|first| first.base_offset);
                 first.is_some_and(|first| *base_offset < first)
             }
         };
@@ -133,7 +133,7 @@ fn list(place: &Place, from: Option<LogCheckpoint>) -> StorageResult<(bool, Vec<
                 .map_err(|e| failed("remove", &path, e))?;
         }
     }
-    Ok((true, names))
+    Ok((true, segments))
 }
 
 pub(super) struct Recovery<'a> {

@@ -77,24 +77,23 @@ async fn producers_and_readers_go_on_beside_compaction(running: Running) {
     let name = topic_name();
     let stream = running.broker.stream(&name, StreamOptions::default());
     let mut follower = stream.await.unwrap();
-    let mut followed = Vec::new();
+    let mut seen = Vec::new();
     for _ in 0..40 {
         running.publish(5, 5).await;
         // One round of compaction, at least.
         tokio::time::sleep(Duration::from_secs(3)).await;
         let end = running.broker.bounds(&topic_name(), FIRST).unwrap().log_end;
-        let next = |followed: &[(Offset, Record)]| {
-            followed
-                .last()
+        let next = |seen: &[(Offset, Record)]| {
+            seen.last()
                 .map_or(Offset::ZERO, |(offset, _)| offset.plus(1))
         };
-        while next(&followed) < end {
+        while next(&seen) < end {
             let record = follower.next().await.unwrap().unwrap();
-            assert!(record.offset >= next(&followed), "a reader never goes back");
-            followed.push((record.offset, record.record));
+            assert!(record.offset >= next(&seen), "a reader never goes back");
+            seen.push((record.offset, record.record));
         }
         let from_start = running.read().await;
-        assert_eq!(latest(&from_start), latest(&followed));
+        assert_eq!(latest(&from_start), latest(&seen));
     }
     assert!(running.broker.stats().total.records_compacted > 500);
     running.close().await;
@@ -318,6 +317,6 @@ async fn compaction_keeps_to_its_pace() {
     // Some 400 KiB are read twice and written once, at most.
     let elapsed = start.elapsed();
     assert!(elapsed > Duration::from_secs(100), "{elapsed:?}");
-    assert!(elapsed < Duration::from_secs(600), "{elapsed:?}");
+    assert!(elapsed < Duration::from_mins(10), "{elapsed:?}");
     running.close().await;
 }

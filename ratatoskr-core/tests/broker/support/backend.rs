@@ -33,6 +33,7 @@ pub(crate) enum Operation {
     Append,
     Read,
     Flush,
+    Compact,
     CreateTopic,
     UpdateTopic,
     DeleteTopic,
@@ -69,6 +70,7 @@ struct Control {
     faults: Mutex<Faults>,
     opened: AtomicU64,
     flushes: AtomicU64,
+    compactions: Mutex<Vec<CompactRequest>>,
     /// The partition whose reads wait.
     cold: Mutex<Option<Place>>,
     warmed: Notify,
@@ -93,6 +95,7 @@ impl Control {
 #[derive(Debug)]
 pub(crate) struct TestStorage {
     persistent: bool,
+    compacts: bool,
     topics: Mutex<BTreeMap<TopicId, Arc<TestTopic>>>,
     control: Arc<Control>,
     /// Each flush takes one permit; there are plenty unless a test takes them away.
@@ -101,17 +104,23 @@ pub(crate) struct TestStorage {
 
 impl TestStorage {
     pub(crate) fn memory() -> Arc<Self> {
-        Self::new(false)
+        Self::new(false, false)
+    }
+
+    /// One that takes note of what it is to compact, and does nothing about it.
+    pub(crate) fn compacting() -> Arc<Self> {
+        Self::new(false, true)
     }
 
     /// One that can flush, and so promises every durability but memory.
     pub(crate) fn flushing() -> Arc<Self> {
-        Self::new(true)
+        Self::new(true, false)
     }
 
-    fn new(persistent: bool) -> Arc<Self> {
+    fn new(persistent: bool, compacts: bool) -> Arc<Self> {
         Arc::new(Self {
             persistent,
+            compacts,
             topics: Mutex::default(),
             control: Arc::default(),
             flush_permits: Arc::new(Semaphore::new(1_000_000)),
@@ -193,6 +202,11 @@ impl TestStorage {
         log.durable_end = log.durable_end.min(from);
     }
 
+    /// What was to be compacted, in order.
+    pub(crate) fn compactions(&self) -> Vec<CompactRequest> {
+        self.control.compactions.lock().clone()
+    }
+
     /// How many partitions have been opened.
     pub(crate) fn opened(&self) -> u64 {
         self.control.opened.load(Ordering::SeqCst)
@@ -210,7 +224,7 @@ impl Storage for TestStorage {
             },
             fsync: self.persistent,
             persistent: self.persistent,
-            compaction: false,
+            compaction: self.compacts,
         }
     }
 
@@ -430,8 +444,10 @@ impl Partition for TestPartition {
         Ok(log.durable_end)
     }
 
-    async fn compact(&self, _: &CompactRequest) -> StorageResult<Compacted> {
-        Err(StorageError::Unsupported("compaction".into()))
+    async fn compact(&self, request: &CompactRequest) -> StorageResult<Compacted> {
+        self.meet(Operation::Compact)?;
+        self.control.compactions.lock().push(request.clone());
+        Ok(Compacted::nothing(Offset::ZERO))
     }
 
     fn stats(&self) -> PartitionStats {
