@@ -75,6 +75,7 @@
 //! | [`storage`] | what a backend implements |
 //! | [`commit`] | what decides order and durability: a write-ahead log, or a cluster |
 //! | [`wire`] | the frames of the native protocol |
+//! | [`door`] | what doors that serve byte streams share |
 //! | [`name`], [`offset`], [`producer`], [`time`], [`config`] | the words that all of it is made of |
 //! | [`limits`] | every bound, by name |
 //!
@@ -102,6 +103,7 @@ pub mod commit;
 pub mod config;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+pub mod door;
 mod error;
 pub mod limits;
 pub mod name;

@@ -14,6 +14,7 @@ use futures_util::future::BoxFuture;
 use ratatoskr_core::{
     Broker, Error,
     broker::FetchResponse,
+    door::Drain,
     wire::{
         self, Body, Done, ErrorBody, ErrorCode, Frame, FrameError, FrameQueue, Kind, Ping, Request,
     },
@@ -21,7 +22,7 @@ use ratatoskr_core::{
 
 pub(super) use produce::{Acknowledgement, Run};
 
-use super::{limits::NativeLimits, listener::Drain, subscription::Subscriptions};
+use super::{limits::NativeLimits, subscription::Subscriptions};
 
 /// What the handlers of one connection share.
 #[derive(Clone, Debug)]

@@ -54,6 +54,9 @@ impl Server {
         for key in ["connections_max", "connections_per_address_max"] {
             command.args(["--set", &format!("native.{key}={CONNECTIONS_MAX}")]);
         }
+        if serves_kafka(program).await? {
+            command.args(["--kafka-listen", "none"]);
+        }
         command.args(settings.split_whitespace());
         without_settings(&mut command);
         let started = Instant::now();

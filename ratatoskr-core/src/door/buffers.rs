@@ -9,14 +9,18 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use ratatoskr_core::wire::{FrameQueue, Inbox};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+
+use crate::wire::{FrameQueue, Inbox};
 
 /// Slices handed to the operating system in one write.
 const SLICES_PER_WRITE_MAX: usize = 64;
 
 /// Reads once; 0 means that the peer sends no more.
-pub(super) fn poll_read<S: AsyncRead + Unpin>(
+///
+/// # Errors
+/// Those of the stream.
+pub fn poll_read<S: AsyncRead + Unpin>(
     inbox: &mut Inbox,
     stream: &mut S,
     cx: &mut Context<'_>,
@@ -29,7 +33,10 @@ pub(super) fn poll_read<S: AsyncRead + Unpin>(
 
 /// Sends until nothing is left or the peer takes no more for now. Ready with the bytes sent once
 /// all are, or some were.
-pub(super) fn poll_write<S: AsyncWrite + Unpin>(
+///
+/// # Errors
+/// Those of the stream.
+pub fn poll_write<S: AsyncWrite + Unpin>(
     queue: &mut FrameQueue,
     stream: &mut S,
     cx: &mut Context<'_>,
