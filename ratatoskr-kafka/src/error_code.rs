@@ -43,6 +43,7 @@ codes! {
     UnsupportedCompressionType = 76,
     InvalidRecord = 87,
     UnknownTopicId = 100,
+    UnsupportedEndpointType = 115,
 }
 
 impl ErrorCode {

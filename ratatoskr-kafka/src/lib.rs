@@ -38,6 +38,7 @@
 
 mod api;
 mod authorized;
+mod configs;
 mod connection;
 mod error_code;
 mod frame;
@@ -46,6 +47,7 @@ mod limits;
 mod node;
 mod produce_run;
 mod reader;
+mod refusal;
 mod reply;
 mod session;
 

@@ -17,7 +17,7 @@ use ratatoskr_core::{
 use crate::{
     api::{
         TopicRef,
-        produce::{self, Batch, Produce, Refused},
+        produce::{self, Placed, Produce, Refused},
     },
     reply::Reply,
 };
@@ -64,10 +64,10 @@ impl ProduceRun {
         }
     }
 
-    fn add(&mut self, place: Place, batch: Batch) -> Outcome {
+    fn add(&mut self, place: Place, batch: Placed) -> Outcome {
         let partition = (batch.topic, batch.partition);
         let batches = self.partitions.entry(partition).or_default();
-        batches.push((place, batch.batch));
+        batches.push((place, batch.records));
         Outcome::Gathered
     }
 
@@ -155,7 +155,7 @@ impl Acknowledgement {
             Outcome::Gathered | Outcome::Pending(_) => None,
         };
         let topics = self.topics.into_iter();
-        let topics: Vec<(TopicRef, Vec<(i32, Result<Produced, Refused>)>)> = topics
+        let topics: Vec<produce::Acknowledged> = topics
             .map(|(named, partitions)| (named, partitions.into_iter().filter_map(known).collect()))
             .collect();
         if self.is_answered {

@@ -4,6 +4,7 @@ use std::{collections::HashSet, net::SocketAddr, sync::Arc};
 
 use ratatoskr_core::{
     Broker,
+    config::TopicConfig,
     door::Drain,
     name::TopicName,
     offset::{LeaderEpoch, PartitionIndex},
@@ -69,6 +70,11 @@ impl Session {
 
     pub(crate) fn limits(&self) -> &KafkaLimits {
         &self.door.limits
+    }
+
+    /// The configuration of a topic for which nobody sets anything.
+    pub(crate) fn topic_default(&self) -> TopicConfig {
+        TopicConfig::new(self.broker().capabilities().durability_default)
     }
 
     /// The leader epoch of a partition, -1 where it is not known.

@@ -13,8 +13,8 @@ pub struct Drain(watch::Receiver<bool>);
 impl Drain {
     /// A switch, and what it tells.
     pub fn new() -> (DrainSwitch, Self) {
-        let (begin, begun) = watch::channel(false);
-        (DrainSwitch(begin), Self(begun))
+        let (switch, told) = watch::channel(false);
+        (DrainSwitch(switch), Self(told))
     }
 
     /// Ends when shutdown begins.

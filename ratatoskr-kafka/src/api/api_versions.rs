@@ -1,4 +1,4 @@
-//! ApiVersions (18), versions 0 to 4: what is spoken here.
+//! `ApiVersions` (18), versions 0 to 4: what is spoken here.
 //!
 //! A version that is too new is answered in the format of version 0 with an error and the versions
 //! that are spoken, so that the client can ask again. The response's header is never flexible.

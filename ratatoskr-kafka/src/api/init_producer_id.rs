@@ -1,4 +1,4 @@
-//! InitProducerId (22), versions 0 to 5: an identity for an idempotent producer.
+//! `InitProducerId` (22), versions 0 to 5: an identity for an idempotent producer.
 //!
 //! Every request gets a new one, whatever it brings along, as Kafka does where no transaction is
 //! meant. Transactions are not spoken.

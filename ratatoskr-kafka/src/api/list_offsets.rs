@@ -1,6 +1,6 @@
-//! ListOffsets (2), versions 1 to 10: where a partition begins and ends, and records by their time.
+//! `ListOffsets` (2), versions 1 to 10: where a partition begins and ends, and records by their time.
 //!
-//! -1 is the end (for read_committed the last stable offset), -2 the start, -3 the record of the
+//! -1 is the end (for `read_committed` the last stable offset), -2 the start, -3 the record of the
 //! greatest time, -4 the start of what is kept locally, which is the start; -5 the end of what is
 //! kept elsewhere, which is nothing.
 

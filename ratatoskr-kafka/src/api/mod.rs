@@ -3,7 +3,15 @@
 //! What is not in the table is not advertised, and a request for it closes the connection: clients
 //! then fail at once and say why, instead of waiting for what never comes.
 
+mod alter_configs;
 mod api_versions;
+mod create_partitions;
+mod create_topics;
+mod delete_records;
+mod delete_topics;
+mod describe_cluster;
+mod describe_configs;
+mod describe_log_dirs;
 mod fetch;
 mod init_producer_id;
 mod list_offsets;
@@ -75,6 +83,24 @@ pub(crate) static APIS: &[Api] = &[
         handle: api_versions::handle,
     },
     Api {
+        key: 19,
+        versions: 2..=7,
+        flexible_from: 5,
+        handle: create_topics::handle,
+    },
+    Api {
+        key: 20,
+        versions: 1..=6,
+        flexible_from: 4,
+        handle: delete_topics::handle,
+    },
+    Api {
+        key: 21,
+        versions: 0..=2,
+        flexible_from: 2,
+        handle: delete_records::handle,
+    },
+    Api {
         key: 22,
         versions: 0..=5,
         flexible_from: 2,
@@ -85,6 +111,42 @@ pub(crate) static APIS: &[Api] = &[
         versions: 2..=4,
         flexible_from: 4,
         handle: offset_for_leader_epoch::handle,
+    },
+    Api {
+        key: 32,
+        versions: 1..=4,
+        flexible_from: 4,
+        handle: describe_configs::handle,
+    },
+    Api {
+        key: 33,
+        versions: 0..=2,
+        flexible_from: 2,
+        handle: alter_configs::replace,
+    },
+    Api {
+        key: 35,
+        versions: 1..=4,
+        flexible_from: 2,
+        handle: describe_log_dirs::handle,
+    },
+    Api {
+        key: 37,
+        versions: 0..=3,
+        flexible_from: 2,
+        handle: create_partitions::handle,
+    },
+    Api {
+        key: 44,
+        versions: 0..=1,
+        flexible_from: 1,
+        handle: alter_configs::change,
+    },
+    Api {
+        key: 60,
+        versions: 0..=2,
+        flexible_from: 0,
+        handle: describe_cluster::handle,
     },
 ];
 

@@ -1,4 +1,4 @@
-//! OffsetForLeaderEpoch (23), versions 2 to 4: where the records of a leader epoch end (KIP-320).
+//! `OffsetForLeaderEpoch` (23), versions 2 to 4: where the records of a leader epoch end (KIP-320).
 
 use ratatoskr_core::{
     broker::EpochEnd,

@@ -12,6 +12,7 @@ use ratatoskr_core::{
     config::Compression,
     name::TopicName,
     offset::PartitionIndex,
+    time::Timestamp,
 };
 
 use super::{Handled, topic_ref::TopicRef};
@@ -19,6 +20,7 @@ use crate::{
     error_code::ErrorCode,
     header::Request,
     reader::{Malformed, Reader},
+    refusal::Refusal,
     reply::Reply,
     session::Session,
 };
@@ -47,21 +49,20 @@ pub(crate) struct Topic {
 /// The batch for one partition: where it goes, or why it goes nowhere.
 pub(crate) struct Partition {
     pub(crate) index: i32,
-    pub(crate) batch: Result<Batch, Refused>,
+    pub(crate) batch: Result<Placed, Refused>,
 }
 
 /// A batch with a place to go to.
-pub(crate) struct Batch {
+pub(crate) struct Placed {
     pub(crate) topic: TopicName,
     pub(crate) partition: PartitionIndex,
-    pub(crate) batch: RecordBatch,
+    pub(crate) records: RecordBatch,
 }
 
 /// What a partition is answered instead of an offset.
 #[derive(Clone, Debug)]
 pub(crate) struct Refused {
-    code: ErrorCode,
-    message: String,
+    why: Refusal,
     /// The record that is to blame, by its place in the batch.
     record: Option<u32>,
 }
@@ -69,8 +70,7 @@ pub(crate) struct Refused {
 impl Refused {
     fn new(code: ErrorCode, message: &str) -> Self {
         Self {
-            code,
-            message: message.to_owned(),
+            why: Refusal::new(code, message),
             record: None,
         }
     }
@@ -83,8 +83,7 @@ impl From<&Error> for Refused {
             _ => None,
         };
         Self {
-            code: error.into(),
-            message: error.to_string(),
+            why: error.into(),
             record,
         }
     }
@@ -147,10 +146,10 @@ fn partition(
                 "no partition is negative",
             )
         })?;
-        Ok(Batch {
+        Ok(Placed {
             topic,
             partition: PartitionIndex::new(partition),
-            batch: batch(records, version)?,
+            records: batch(records, version)?,
         })
     });
     Ok(Partition { index, batch })
@@ -181,12 +180,11 @@ fn batch(records: Option<Bytes>, version: i16) -> Result<RecordBatch, Refused> {
     Ok(batch)
 }
 
+/// What became of the batches for a topic: by the number of each partition.
+pub(crate) type Acknowledged = (TopicRef, Vec<(i32, Result<Produced, Refused>)>);
+
 /// Writes the response: for each topic and partition, in the order of the request, what became of it.
-pub(crate) fn write(
-    reply: &mut Reply,
-    version: i16,
-    topics: &[(TopicRef, Vec<(i32, Result<Produced, Refused>)>)],
-) {
+pub(crate) fn write(reply: &mut Reply, version: i16, topics: &[Acknowledged]) {
     reply.array(topics, |reply, (named, partitions)| {
         named.write(reply);
         reply.array(partitions, |reply, (index, outcome)| {
@@ -206,12 +204,12 @@ fn write_outcome(reply: &mut Reply, version: i16, outcome: Result<&Produced, &Re
     reply.error(
         outcome
             .err()
-            .map_or(ErrorCode::None, |refused| refused.code),
+            .map_or(ErrorCode::None, |refused| refused.why.code),
     );
     reply.i64(outcome.map_or(-1, |produced| produced.base_offset.to_wire()));
     if version >= 2 {
         let stamped = outcome.ok().and_then(|produced| produced.log_append_time);
-        reply.i64(stamped.map_or(-1, |time| time.get()));
+        reply.i64(stamped.map_or(-1, Timestamp::get));
     }
     if version >= 5 {
         // Where the log starts; unknown, since no client needs it of an acknowledgement.
@@ -224,6 +222,6 @@ fn write_outcome(reply: &mut Reply, version: i16, outcome: Result<&Produced, &Re
             reply.nullable_string(None);
             reply.end_of_structure();
         });
-        reply.nullable_string(outcome.err().map(|refused| refused.message.as_str()));
+        reply.nullable_string(outcome.err().map(|refused| refused.why.message.as_str()));
     }
 }
