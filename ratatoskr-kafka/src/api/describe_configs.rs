@@ -71,20 +71,24 @@ pub(super) fn handle(session: &Session, request: &mut Request<'_>) -> Result<Han
     let synonyms = body.bool()?;
     let about = version >= 3 && body.bool()?;
     body.end_of_structure()?;
-    reply.throttle_time();
-    reply.array(&resources, |reply, (resource, keys)| {
-        let entries = entries(session, resource, keys.as_deref());
-        reply.outcome(&entries);
-        reply.message(&entries);
-        reply.i8(resource.kind);
-        reply.string(&resource.name);
-        reply.array(entries.unwrap_or_default(), |reply, entry| {
-            entry.write(reply, version, synonyms, about);
+    let session = session.clone();
+    // Later, so that it sees what the requests before it have changed.
+    Ok(Handled::Later(Box::pin(async move {
+        reply.throttle_time();
+        reply.array(&resources, |reply, (resource, keys)| {
+            let entries = entries(&session, resource, keys.as_deref());
+            reply.outcome(&entries);
+            reply.message(&entries);
+            reply.i8(resource.kind);
+            reply.string(&resource.name);
+            reply.array(entries.unwrap_or_default(), |reply, entry| {
+                entry.write(reply, version, synonyms, about);
+            });
+            reply.end_of_structure();
         });
         reply.end_of_structure();
-    });
-    reply.end_of_structure();
-    Ok(Handled::Answer(reply))
+        reply
+    })))
 }
 
 /// The entries of these names, or all.

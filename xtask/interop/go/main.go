@@ -51,7 +51,6 @@ func client(options ...kgo.Opt) *kgo.Client {
 	options = append([]kgo.Opt{
 		kgo.SeedBrokers(bootstrap),
 		kgo.AllowAutoTopicCreation(),
-		kgo.RecordDeliveryTimeout(20 * time.Second),
 	}, options...)
 	return must(kgo.NewClient(options...))
 }

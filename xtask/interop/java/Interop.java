@@ -96,7 +96,7 @@ public class Interop {
   }
 
   static Admin admin() {
-    return Admin.create(Map.of("bootstrap.servers", bootstrap, "default.api.timeout.ms", 20000));
+    return Admin.create(Map.of("bootstrap.servers", bootstrap, "request.timeout.ms", 10000, "default.api.timeout.ms", 20000));
   }
 
   static void create(String name, int partitions, Map<String, String> configs) throws Exception {
