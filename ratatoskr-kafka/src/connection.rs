@@ -23,7 +23,7 @@ use std::{
 use futures_util::future::BoxFuture;
 use ratatoskr_core::{
     bytes::Bytes,
-    door::{self, CLOSE_LINGER, Deadlines, Drain, poll_read, poll_write},
+    door::{self, Deadlines, Drain, WRITTEN_ON_END_MAX, poll_read, poll_write},
     wire::{FrameQueue, Inbox},
 };
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -102,6 +102,8 @@ struct Connection<S> {
     run: ProduceRun,
     /// Bytes read since anything else was done.
     read_on_end: usize,
+    /// Bytes written since others of the thread had their turn.
+    written_on_end: usize,
     deadlines: Deadlines,
     /// No further request is taken.
     ending: bool,
@@ -117,6 +119,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             owed_bytes: 0,
             run: ProduceRun::default(),
             read_on_end: 0,
+            written_on_end: 0,
             deadlines: Deadlines::new(session.limits().idle_deadline),
             ending: false,
             session,
@@ -134,7 +137,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 return Ok(End::Finished);
             }
             match poll_fn(|cx| self.poll_turn(drain.as_mut(), cx)).await? {
-                Turn::Progress => {}
+                Turn::Progress => {
+                    if self.written_on_end >= WRITTEN_ON_END_MAX {
+                        self.written_on_end = 0;
+                        tokio::task::yield_now().await;
+                    }
+                }
                 Turn::End(end) => return Ok(end),
                 Turn::Drain => self.ending = true,
             }
@@ -239,7 +247,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Err(end) => return Poll::Ready(Ok(Turn::End(end))),
         }
         if !self.outbox.is_empty() {
-            progress |= poll_write(&mut self.outbox, &mut self.stream, cx)?.is_ready();
+            match poll_write(&mut self.outbox, &mut self.stream, cx)? {
+                Poll::Ready(sent) => {
+                    self.written_on_end += sent;
+                    progress = true;
+                }
+                Poll::Pending => self.written_on_end = 0,
+            }
         }
         if progress {
             return Poll::Ready(Ok(Turn::Progress));
@@ -292,16 +306,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if let End::Gone = end {
             return Ok(());
         }
-        let flushing = async {
-            while !self.outbox.is_empty() {
-                poll_fn(|cx| poll_write(&mut self.outbox, &mut self.stream, cx)).await?;
-            }
-            io::Result::Ok(())
-        };
-        tokio::time::timeout(CLOSE_LINGER, flushing)
-            .await
-            .unwrap_or(Ok(()))?;
-        door::close(&mut self.stream).await
+        door::flush_and_close(&mut self.outbox, &mut self.stream).await
     }
 }
 

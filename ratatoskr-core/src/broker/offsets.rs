@@ -2,10 +2,13 @@
 
 use crate::{
     batch::{BatchHeader, RecordLimits, batches},
-    broker::{Broker, partition::PartitionCell},
+    broker::{
+        Broker,
+        partition::{PartitionCell, Wanted},
+    },
     error::Error,
     name::TopicName,
-    offset::{Bounds, IsolationLevel, LeaderEpoch, Offset, PartitionIndex},
+    offset::{Bounds, LeaderEpoch, Offset, PartitionIndex},
     storage::Access,
     time::Timestamp,
 };
@@ -177,8 +180,8 @@ pub struct EpochEnd {
 
 /// The header of the batch that holds `at`, or of the first one after it.
 async fn batch_at(cell: &PartitionCell, at: Offset) -> Result<Option<BatchHeader>, Error> {
-    let isolation = IsolationLevel::ReadUncommitted;
-    let fetched = cell.read(at, 1, isolation, Access::Inspect).await?;
+    let wanted = Wanted::from(at, 1, Access::Inspect);
+    let fetched = cell.read(&wanted).await?;
     let slice = fetched.batches.into_slices().into_iter().next();
     let header = slice.map(|slice| BatchHeader::decode(&slice)).transpose()?;
     Ok(header)
@@ -205,10 +208,8 @@ async fn record_at_time(
     // The batch found may hold no such record: its header may say more than its records do, and
     // the ones that are meant may lie before the log start. Then a later one does.
     loop {
-        let isolation = IsolationLevel::ReadUncommitted;
-        let fetched = cell
-            .read(from, SEARCH_BYTES, isolation, Access::Inspect)
-            .await?;
+        let wanted = Wanted::from(from, SEARCH_BYTES, Access::Inspect);
+        let fetched = cell.read(&wanted).await?;
         let mut next = from;
         for slice in fetched.batches.into_slices() {
             for batch in batches(slice) {

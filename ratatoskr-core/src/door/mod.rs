@@ -8,7 +8,7 @@ mod close;
 mod deadlines;
 mod drain;
 
-pub use buffers::{poll_read, poll_write};
-pub use close::{CLOSE_LINGER, close};
+pub use buffers::{WRITTEN_ON_END_MAX, poll_read, poll_write};
+pub use close::{close, flush_and_close};
 pub use deadlines::Deadlines;
 pub use drain::{Drain, DrainSwitch};

@@ -1,12 +1,15 @@
 //! The broker as its users see it, over a backend and a committer that do as a test tells them.
 
 mod admin;
+mod batch_reader;
 mod cancel;
 mod commit;
+mod dry_run;
 mod fan_out;
 mod fetch;
 mod flush;
 mod idempotence;
+mod leader_epoch;
 mod model;
 mod offsets;
 mod produce;

@@ -1,26 +1,19 @@
 //! `DeleteRecords` (21), versions 0 to 2: removes what lies before an offset; -1 is the high watermark.
 
-use ratatoskr_core::offset::{Offset, PartitionIndex};
+use ratatoskr_core::offset::Offset;
 
-use super::{Handled, TopicRef};
-use crate::{
-    error_code::ErrorCode,
-    header::Request,
-    reader::{Malformed, Reader},
-    session::Session,
+use super::{
+    Handled, TopicRef,
+    topic_ref::{partition_index, read_topics, write_topics},
 };
+use crate::{error_code::ErrorCode, header::Request, reader::Malformed, session::Session};
 
 const HIGH_WATERMARK: i64 = -1;
 
 pub(super) fn handle(session: &Session, request: &mut Request<'_>) -> Result<Handled, Malformed> {
     let mut reply = request.reply();
     let body = &mut request.body;
-    let topics = body.array(|body| {
-        let named = TopicRef::read(body, false)?;
-        let partitions = body.array(partition)?;
-        body.end_of_structure()?;
-        Ok((named, partitions))
-    })?;
+    let topics = read_topics(body, |body| Ok((body.i32()?, body.i64()?)))?;
     let _timeout_ms = body.i32()?;
     body.end_of_structure()?;
     let session = session.clone();
@@ -31,28 +24,15 @@ pub(super) fn handle(session: &Session, request: &mut Request<'_>) -> Result<Han
                 starts.push(delete(&session, named, index, to).await);
             }
         }
-        let mut starts = starts.into_iter();
         reply.throttle_time();
-        reply.array(&topics, |reply, (named, partitions)| {
-            named.write(reply);
-            reply.array(partitions, |reply, &(index, _)| {
-                let start = starts.next().unwrap_or(Err(ErrorCode::UnknownServerError));
-                reply.i32(index);
-                reply.i64(start.map_or(-1, Offset::to_wire));
-                reply.error(start.err().unwrap_or(ErrorCode::None));
-                reply.end_of_structure();
-            });
-            reply.end_of_structure();
+        write_topics(&mut reply, &topics, starts, |reply, &(index, _), start| {
+            reply.i32(index);
+            reply.i64(start.map_or(-1, Offset::to_wire));
+            reply.error(start.err().unwrap_or(ErrorCode::None));
         });
         reply.end_of_structure();
         reply
     })))
-}
-
-fn partition(body: &mut Reader<'_>) -> Result<(i32, i64), Malformed> {
-    let partition = (body.i32()?, body.i64()?);
-    body.end_of_structure()?;
-    Ok(partition)
 }
 
 /// Where the log starts afterwards.
@@ -63,8 +43,7 @@ async fn delete(
     to: i64,
 ) -> Result<Offset, ErrorCode> {
     let topic = named.resolve(session.broker())?;
-    let index = u32::try_from(index).map_err(|_| ErrorCode::UnknownTopicOrPartition)?;
-    let index = PartitionIndex::new(index);
+    let index = partition_index(index)?;
     let trimmed = async {
         let to = match to {
             HIGH_WATERMARK => session.broker().bounds(&topic, index)?.high_watermark,

@@ -10,11 +10,11 @@ use std::time::Duration;
 use ratatoskr_core::{
     broker::{FetchPartition, FetchRequest, Fetched},
     name::TopicName,
-    offset::{IsolationLevel, Offset, PartitionIndex},
+    offset::{IsolationLevel, Offset},
     storage::{Access, BatchSlices},
 };
 
-use super::{Handled, TopicRef};
+use super::{Handled, TopicRef, topic_ref::partition_index};
 use crate::{
     error_code::ErrorCode,
     header::Request,
@@ -197,9 +197,8 @@ fn wanted(
     topic: TopicName,
     partition: &Partition,
 ) -> Result<FetchPartition, ErrorCode> {
-    let index = u32::try_from(partition.index).map_err(|_| ErrorCode::UnknownTopicOrPartition)?;
+    let index = partition_index(partition.index)?;
     let from = Offset::from_wire(partition.offset).ok_or(ErrorCode::OffsetOutOfRange)?;
-    let index = PartitionIndex::new(index);
     session.check_epoch(&topic, index, partition.current_leader_epoch)?;
     Ok(FetchPartition {
         topic,

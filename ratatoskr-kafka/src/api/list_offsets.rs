@@ -12,7 +12,10 @@ use ratatoskr_core::{
     time::Timestamp,
 };
 
-use super::{Handled, TopicRef};
+use super::{
+    Handled, TopicRef,
+    topic_ref::{partition_index, read_topics, write_topics},
+};
 use crate::{
     error_code::ErrorCode,
     header::Request,
@@ -62,12 +65,7 @@ pub(super) fn handle(session: &Session, request: &mut Request<'_>) -> Result<Han
     if version >= 2 && body.i8()? == 1 {
         isolation = IsolationLevel::ReadCommitted;
     }
-    let topics = body.array(|body| {
-        let named = TopicRef::read(body, false)?;
-        let partitions = body.array(|body| partition(body, version))?;
-        body.end_of_structure()?;
-        Ok((named, partitions))
-    })?;
+    let topics = read_topics(body, |body| partition(body, version))?;
     if version >= 10 {
         let _timeout_ms = body.i32()?;
     }
@@ -80,20 +78,23 @@ pub(super) fn handle(session: &Session, request: &mut Request<'_>) -> Result<Han
                 found.push(find(&session, named, partition, isolation).await);
             }
         }
-        write(&mut reply, version, &topics, found);
+        if version >= 2 {
+            reply.throttle_time();
+        }
+        write_topics(&mut reply, &topics, found, |reply, partition, found| {
+            reply.i32(partition.index);
+            write(reply, version, found);
+        });
+        reply.end_of_structure();
         reply
     })))
 }
 
 fn partition(body: &mut Reader<'_>, version: i16) -> Result<Partition, Malformed> {
-    let index = body.i32()?;
-    let current_leader_epoch = if version >= 4 { body.i32()? } else { -1 };
-    let timestamp = body.i64()?;
-    body.end_of_structure()?;
     Ok(Partition {
-        index,
-        current_leader_epoch,
-        timestamp,
+        index: body.i32()?,
+        current_leader_epoch: if version >= 4 { body.i32()? } else { -1 },
+        timestamp: body.i64()?,
     })
 }
 
@@ -104,8 +105,7 @@ async fn find(
     isolation: IsolationLevel,
 ) -> Result<(Found, i32), ErrorCode> {
     let topic = named.resolve(session.broker())?;
-    let index = u32::try_from(partition.index).map_err(|_| ErrorCode::UnknownTopicOrPartition)?;
-    let index = PartitionIndex::new(index);
+    let index = partition_index(partition.index)?;
     let found = at(session, &topic, index, partition.timestamp, isolation).await;
     let found = found.map_err(|error| ErrorCode::from(&error))?;
     // Asking has opened the partition, so that its epoch is known.
@@ -142,34 +142,15 @@ async fn at(
     }
 }
 
-fn write(
-    reply: &mut Reply,
-    version: i16,
-    topics: &[(TopicRef, Vec<Partition>)],
-    found: Vec<Result<(Found, i32), ErrorCode>>,
-) {
-    let mut found = found.into_iter();
-    if version >= 2 {
-        reply.throttle_time();
+fn write(reply: &mut Reply, version: i16, found: Result<(Found, i32), ErrorCode>) {
+    let (error, (found, epoch)) = match found {
+        Ok(found) => (ErrorCode::None, found),
+        Err(error) => (error, (Found::NOTHING, -1)),
+    };
+    reply.error(error);
+    reply.i64(found.timestamp);
+    reply.i64(found.offset);
+    if version >= 4 {
+        reply.i32(epoch);
     }
-    reply.array(topics, |reply, (named, partitions)| {
-        named.write(reply);
-        reply.array(partitions, |reply, partition| {
-            let (error, (found, epoch)) = match found.next() {
-                Some(Ok(found)) => (ErrorCode::None, found),
-                Some(Err(error)) => (error, (Found::NOTHING, -1)),
-                None => (ErrorCode::UnknownServerError, (Found::NOTHING, -1)),
-            };
-            reply.i32(partition.index);
-            reply.error(error);
-            reply.i64(found.timestamp);
-            reply.i64(found.offset);
-            if version >= 4 {
-                reply.i32(epoch);
-            }
-            reply.end_of_structure();
-        });
-        reply.end_of_structure();
-    });
-    reply.end_of_structure();
 }

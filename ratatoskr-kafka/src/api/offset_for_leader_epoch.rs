@@ -1,11 +1,11 @@
 //! `OffsetForLeaderEpoch` (23), versions 2 to 4: where the records of a leader epoch end (KIP-320).
 
-use ratatoskr_core::{
-    broker::EpochEnd,
-    offset::{LeaderEpoch, PartitionIndex},
-};
+use ratatoskr_core::{broker::EpochEnd, offset::LeaderEpoch};
 
-use super::{Handled, TopicRef};
+use super::{
+    Handled, TopicRef,
+    topic_ref::{partition_index, read_topics, write_topics},
+};
 use crate::{
     error_code::ErrorCode,
     header::Request,
@@ -25,12 +25,7 @@ pub(super) fn handle(session: &Session, request: &mut Request<'_>) -> Result<Han
     if request.version >= 3 {
         let _replica = body.i32()?;
     }
-    let topics = body.array(|body| {
-        let named = TopicRef::read(body, false)?;
-        let partitions = body.array(partition)?;
-        body.end_of_structure()?;
-        Ok((named, partitions))
-    })?;
+    let topics = read_topics(body, partition)?;
     body.end_of_structure()?;
     let session = session.clone();
     Ok(Handled::Later(Box::pin(async move {
@@ -40,19 +35,12 @@ pub(super) fn handle(session: &Session, request: &mut Request<'_>) -> Result<Han
                 ends.push(end(&session, named, partition).await);
             }
         }
-        let mut ends = ends.into_iter();
         reply.throttle_time();
-        reply.array(&topics, |reply, (named, partitions)| {
-            named.write(reply);
-            reply.array(partitions, |reply, partition| {
-                let end = ends.next().unwrap_or(Err(ErrorCode::UnknownServerError));
-                reply.error(end.err().unwrap_or(ErrorCode::None));
-                reply.i32(partition.index);
-                reply.i32(end.map_or(-1, |end| end.epoch.get()));
-                reply.i64(end.map_or(-1, |end| end.end.to_wire()));
-                reply.end_of_structure();
-            });
-            reply.end_of_structure();
+        write_topics(&mut reply, &topics, ends, |reply, partition, end| {
+            reply.error(end.err().unwrap_or(ErrorCode::None));
+            reply.i32(partition.index);
+            reply.i32(end.map_or(-1, |end| end.epoch.get()));
+            reply.i64(end.map_or(-1, |end| end.end.to_wire()));
         });
         reply.end_of_structure();
         reply
@@ -60,14 +48,10 @@ pub(super) fn handle(session: &Session, request: &mut Request<'_>) -> Result<Han
 }
 
 fn partition(body: &mut Reader<'_>) -> Result<Partition, Malformed> {
-    let index = body.i32()?;
-    let current_leader_epoch = body.i32()?;
-    let leader_epoch = body.i32()?;
-    body.end_of_structure()?;
     Ok(Partition {
-        index,
-        current_leader_epoch,
-        leader_epoch,
+        index: body.i32()?,
+        current_leader_epoch: body.i32()?,
+        leader_epoch: body.i32()?,
     })
 }
 
@@ -77,8 +61,7 @@ async fn end(
     partition: &Partition,
 ) -> Result<EpochEnd, ErrorCode> {
     let topic = named.resolve(session.broker())?;
-    let index = u32::try_from(partition.index).map_err(|_| ErrorCode::UnknownTopicOrPartition)?;
-    let index = PartitionIndex::new(index);
+    let index = partition_index(partition.index)?;
     let epoch = LeaderEpoch::new(partition.leader_epoch);
     let end = session.broker().end_of_epoch(&topic, index, epoch).await;
     let end = end.map_err(|error| ErrorCode::from(&error))?;

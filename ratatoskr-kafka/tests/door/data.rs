@@ -197,7 +197,7 @@ async fn what_is_wrong_with_a_batch_is_told_in_kafkas_codes() {
         Bytes::from(bytes)
     };
     let two = Bytes::from([&good[..], &good[..]].concat());
-    let large = batch(&[&"x".repeat(1_100)]).to_bytes();
+    let large = batch(&[&"x".repeat(60)]).to_bytes();
     let zstd = compressed(&["a"], Compression::Zstd).to_bytes();
     for (what, topic, records, acks, version, code) in [
         ("an unknown topic", "nothing", good.clone(), 1, 9, 3),

@@ -9,13 +9,16 @@ use crate::{
 };
 
 /// Numbers in place of a length or a count.
-const NUMBERS: [i32; 6] = [i32::MIN, -2, -1, i32::MAX, 0x7f7f_7f7f, 1 << 24];
+const NUMBERS: [i32; 6] = [i32::MIN, -2, -1, i32::MAX, 0x7f7f_7f7f, 1 << 28];
 /// The same for compact lengths.
 const VARINTS: [&[u8]; 3] = [
     b"\xff\xff\xff\xff\x0f",
     b"\xff\xff\xff\xff\xff",
     b"\x80\x80\x80\x08",
 ];
+
+/// Far more than the requests here need, and less than what they ask for.
+const PEAK_BYTES_MAX: usize = 200 << 20;
 
 async fn server() -> (Server, [u8; 16]) {
     let server = Server::with_topic("orders", &[]).await;
@@ -95,6 +98,12 @@ async fn numbers_that_cannot_be_are_survived() {
             survives(&server, changed).await;
         }
     }
+    // All tests of this program together; any of the numbers, believed once, would be more.
+    let peak_bytes = crate::ALLOCATOR.peak_usage();
+    assert!(
+        peak_bytes < PEAK_BYTES_MAX,
+        "{peak_bytes} bytes were in use at once"
+    );
 }
 
 #[tokio::test]

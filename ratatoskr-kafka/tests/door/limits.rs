@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use kafka_protocol::messages::{ApiKey, ApiVersionsRequest, ApiVersionsResponse, FetchResponse};
-use ratatoskr_core::bytes::Bytes;
 use ratatoskr_kafka::KafkaLimits;
 
 use crate::{
@@ -117,21 +116,20 @@ async fn a_connection_that_is_owed_enough_is_not_read_from() {
 #[tokio::test]
 async fn a_server_that_shuts_down_answers_what_it_has_taken_and_closes() {
     let server = Server::with_topic("orders", &[]).await;
-    let mut waiting = server.connect();
-    waiting
-        .send(ApiKey::Fetch, 4, 1, &fetch_from("orders", 0, 60_000))
-        .await;
-    let mut idle = server.connect();
     let request = ApiVersionsRequest::default();
+    let mut waiting = server.connect();
+    // Both at once, so that the fetch has been taken when the first is answered.
+    let mut both = frame(ApiKey::ApiVersions, 0, 1, &encoded(&request, 0));
+    let fetch = fetch_from("orders", 0, 60_000);
+    both.extend_from_slice(&frame(ApiKey::Fetch, 4, 2, &encoded(&fetch, 4)));
+    waiting.send_bytes(&both).await;
+    let _: ApiVersionsResponse = waiting.answer(ApiKey::ApiVersions, 0, 1).await;
+    let mut idle = server.connect();
     let _: ApiVersionsResponse = idle.ask(ApiKey::ApiVersions, 0, &request).await;
-    // The fetch has been taken once its connection answers something that was sent before it.
-    tokio::task::yield_now().await;
     server.switch.begin();
-    let answer: Option<Bytes> = waiting.next().await;
-    if let Some(answer) = answer {
-        assert_eq!(answer[..4], 1_i32.to_be_bytes());
-        waiting.assert_closed().await;
-    }
+    let answer: FetchResponse = waiting.answer(ApiKey::Fetch, 4, 2).await;
+    assert_eq!(answer.responses[0].partitions[0].error_code, 0);
+    waiting.assert_closed().await;
     idle.assert_closed().await;
     within(waiting.leave()).await;
     // Whoever comes now is not served.

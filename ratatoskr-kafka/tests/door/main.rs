@@ -6,3 +6,7 @@ mod limits;
 mod samples;
 mod support;
 mod versions;
+
+/// Knows how much was in use at most.
+#[global_allocator]
+static ALLOCATOR: peak_alloc::PeakAlloc = peak_alloc::PeakAlloc;

@@ -221,7 +221,8 @@ pub(crate) fn batch(values: &[&str]) -> RecordBatch {
 pub(crate) fn compressed(values: &[&str], codec: Compression) -> RecordBatch {
     let mut builder = BatchBuilder::new(codec);
     for (at, value) in (1_000..).zip(values) {
-        let record = Record::new((*value).to_owned()).with_key("k");
+        // Long enough for every codec to make it shorter.
+        let record = Record::new(value.repeat(20)).with_key("k");
         builder.push(&record, Timestamp::new(at)).unwrap();
     }
     builder.build().unwrap()

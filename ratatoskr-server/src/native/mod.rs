@@ -21,6 +21,7 @@ mod door;
 mod handlers;
 mod handshake;
 mod limits;
+mod ready;
 mod subscription;
 
 pub use door::serve;

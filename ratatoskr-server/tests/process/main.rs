@@ -7,6 +7,8 @@ mod command;
 mod disk_full;
 mod examples;
 mod failures;
+#[cfg(feature = "kafka")]
+mod kafka;
 mod pipes;
 mod server;
 mod startup;

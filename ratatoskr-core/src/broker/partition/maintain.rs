@@ -88,7 +88,7 @@ impl PartitionCell {
     /// # Errors
     /// [`Error::PartitionOffline`], and what else the backend answers.
     pub(in crate::broker) async fn flush(&self) -> Result<(), Error> {
-        let Some(reader) = self.reader.read().clone() else {
+        let Some(reader) = self.reader.load_full() else {
             return Ok(());
         };
         let flushed = caught_async(async { reader.log.flush().await }).await;

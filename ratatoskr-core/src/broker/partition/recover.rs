@@ -12,6 +12,7 @@ use crate::{
         producers::ProducerTable,
         supervision::{Failure, caught, caught_async},
     },
+    config::Durability,
     offset::{Bounds, LeaderEpoch, Offset},
     storage::{Access, BatchSlices, Partition, ReadRequest, StorageError, TryRead},
 };
@@ -109,7 +110,7 @@ impl PartitionCell {
         match walked {
             Ok(found) => {
                 open.producers = found.producers;
-                open.leader_epoch = found.leader_epoch;
+                open.leader_epoch = next_epoch(found.leader_epoch, open.durability);
                 self.release_under_lock(&mut inner);
             }
             Err(failure) => {
@@ -139,6 +140,18 @@ impl PartitionCell {
             let _ = held.answer.send(submitted);
         }
         self.settled.notify_waiters();
+    }
+}
+
+/// The epoch of what is sent from now on. A log that is not synced before it is read may have lost
+/// its end, and what is written there next has offsets that somebody may have read other records at,
+/// or committed. A new epoch tells them apart.
+const fn next_epoch(last: LeaderEpoch, durability: Durability) -> LeaderEpoch {
+    match durability {
+        Durability::Fsync => last,
+        Durability::Interval(_) | Durability::Os | Durability::Memory => {
+            LeaderEpoch::new(last.get().saturating_add(1))
+        }
     }
 }
 
