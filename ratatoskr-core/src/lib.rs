@@ -77,6 +77,7 @@
 //! | [`commit`] | what decides order and durability: a write-ahead log, or a cluster |
 //! | [`groups`] | consumer groups: members, assignments, committed offsets |
 //! | [`wire`] | the frames of the native protocol |
+//! | [`door`] | what doors that serve byte streams share |
 //! | [`name`], [`offset`], [`producer`], [`time`], [`config`] | the words that all of it is made of |
 //! | [`delivery`] | what queue groups are configured with and told |
 //! | [`limits`] | every bound, by name |
@@ -107,6 +108,7 @@ pub mod config;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod delivery;
+pub mod door;
 mod error;
 pub mod groups;
 pub mod limits;

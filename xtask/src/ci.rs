@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use crate::{
-    counters, crashmodel, dependencies, features, kill9, lint,
+    counters, crashmodel, dependencies, features, interop, kill9, lint,
     process::{cargo, root, run as run_visibly},
     rounds, test, tidy, workspace,
 };
@@ -20,7 +20,7 @@ type Step = fn() -> Result<()>;
 /// # Errors
 /// The first step that fails, by name.
 pub(crate) fn run() -> Result<()> {
-    let steps: [(&str, Step); 10] = [
+    let steps: [(&str, Step); 11] = [
         ("tidy", tidy::run),
         ("dependencies", dependencies::run),
         ("lint", lint::run),
@@ -30,6 +30,7 @@ pub(crate) fn run() -> Result<()> {
         ("features", features::run),
         ("crashmodel", crashmodel),
         ("kill9", kill9),
+        ("interop", interop),
         ("counters", counters),
     ];
     let mut times: Vec<(&str, Duration)> = Vec::new();
@@ -80,4 +81,8 @@ fn kill9() -> Result<()> {
 
 fn counters() -> Result<()> {
     counters::run(&counters::Options::default())
+}
+
+fn interop() -> Result<()> {
+    interop::run(&interop::Options::quick())
 }

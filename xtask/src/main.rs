@@ -12,6 +12,7 @@ mod crashmodel;
 mod dependencies;
 mod features;
 mod floors;
+mod interop;
 mod kill9;
 mod lint;
 mod process;
@@ -46,6 +47,9 @@ enum Command {
     Crashmodel(rounds::Options),
     /// Kills the real broker under load, restarts it, and checks what was promised.
     Kill9(rounds::Options),
+    /// The clients that Kafka's users have, against the broker.
+    #[command(disable_help_flag = true)]
+    Interop(interop::Options),
     /// Counts what a record costs, and compares with the committed table.
     Counters(counters::Options),
     /// The broker beside what the machine allows, its peers, or an earlier revision of itself.
@@ -67,6 +71,7 @@ fn main() -> ExitCode {
         Command::Coverage(options) => coverage::run(&options),
         Command::Crashmodel(options) => crashmodel::run(&options),
         Command::Kill9(options) => kill9::run(&options),
+        Command::Interop(options) => interop::run(&options),
         Command::Counters(options) => counters::run(&options),
         Command::Bench(options) => bench::run(&options),
         Command::Floors(options) => floors::run(&options),

@@ -227,6 +227,12 @@ impl Shared {
         name: &TopicName,
         new: &NewTopic,
     ) -> Result<Arc<TopicState>, Error> {
+        let descriptor = self.plan(name, new)?;
+        self.insert(&descriptor).await
+    }
+
+    /// The topic as it would be created.
+    pub(super) fn plan(&self, name: &TopicName, new: &NewTopic) -> Result<TopicDescriptor, Error> {
         if name.is_internal() {
             return Err(Error::InternalTopic(name.clone()));
         }
@@ -238,13 +244,12 @@ impl Shared {
             .partitions
             .unwrap_or(self.context.config.partitions_default);
         self.check_limits(name, partitions)?;
-        let descriptor = TopicDescriptor {
+        Ok(TopicDescriptor {
             id: TopicId::random(),
             name: name.clone(),
             partitions,
             config,
-        };
-        self.insert(&descriptor).await
+        })
     }
 
     async fn create_internal(
@@ -371,13 +376,7 @@ impl Shared {
         name: &TopicName,
         total: u32,
     ) -> Result<Arc<TopicState>, Error> {
-        let topic = self.own_topic(name)?;
-        let have = topic.partition_count();
-        if total < have {
-            let expected = format!("at least {have}, as many as there are");
-            return Err(InvalidConfig::new("partitions", &total.to_string(), &expected).into());
-        }
-        self.check_partitions(total, (total - have) as usize, &self.catalog.read())?;
+        let topic = self.growing_topic(name, total)?;
         let descriptor = TopicDescriptor {
             partitions: total,
             ..topic.descriptor()
@@ -387,12 +386,28 @@ impl Shared {
         Ok(topic)
     }
 
+    /// A topic that may have `total` partitions.
+    pub(super) fn growing_topic(
+        &self,
+        name: &TopicName,
+        total: u32,
+    ) -> Result<Arc<TopicState>, Error> {
+        let topic = self.own_topic(name)?;
+        let have = topic.partition_count();
+        if total < have {
+            let expected = format!("at least {have}, as many as there are");
+            return Err(InvalidConfig::new("partitions", &total.to_string(), &expected).into());
+        }
+        self.check_partitions(total, (total - have) as usize, &self.catalog.read())?;
+        Ok(topic)
+    }
+
     async fn update(&self, descriptor: &TopicDescriptor) -> Result<(), Error> {
         answered(caught_async(async { self.storage.update_topic(descriptor).await }).await)
     }
 
     /// A topic that users may change.
-    fn own_topic(&self, name: &TopicName) -> Result<Arc<TopicState>, Error> {
+    pub(super) fn own_topic(&self, name: &TopicName) -> Result<Arc<TopicState>, Error> {
         if name.is_internal() {
             return Err(Error::InternalTopic(name.clone()));
         }

@@ -14,6 +14,7 @@ use crate::{
 #[derive(Debug, Default)]
 pub(super) struct Catalog {
     topics: HashMap<TopicName, Arc<TopicState>>,
+    names: HashMap<TopicId, TopicName>,
     /// What went through topics that are deleted by now.
     deleted: Throughput,
 }
@@ -28,13 +29,20 @@ impl Catalog {
             .ok_or_else(|| Error::UnknownTopic(name.clone()))
     }
 
+    /// The name of the topic of this id, if there is one.
+    pub(super) fn name_of(&self, id: TopicId) -> Option<TopicName> {
+        self.names.get(&id).cloned()
+    }
+
     pub(super) fn insert(&mut self, topic: Arc<TopicState>) {
+        self.names.insert(topic.shared().id, topic.name().clone());
         self.topics.insert(topic.name().clone(), topic);
     }
 
     /// Takes out a topic that takes no more sends.
     pub(super) fn remove(&mut self, name: &TopicName) {
         if let Some(topic) = self.topics.remove(name) {
+            self.names.remove(&topic.shared().id);
             self.deleted += topic.throughput();
         }
     }

@@ -1,14 +1,14 @@
 //! Asking a partition for an offset: its ends, or the first record of a time.
 
 use crate::{
-    batch::{RecordLimits, batches},
+    batch::{BatchHeader, RecordLimits, batches},
     broker::{
         Broker,
         partition::{PartitionCell, Wanted},
     },
     error::Error,
     name::TopicName,
-    offset::{Bounds, Offset, PartitionIndex},
+    offset::{Bounds, LeaderEpoch, Offset, PartitionIndex},
     storage::Access,
     time::Timestamp,
 };
@@ -70,13 +70,137 @@ impl Broker {
             OffsetSpec::Timestamp(at) => first_record_at(&cell, at).await,
         }
     }
+
+    /// The first record that readers see of this time or later, with its own time.
+    ///
+    /// # Errors
+    /// As [`offset_at`](Self::offset_at).
+    ///
+    /// # Cancel safety
+    /// Dropping the future changes nothing.
+    pub async fn first_record_at(
+        &self,
+        topic: &TopicName,
+        partition: PartitionIndex,
+        at: Timestamp,
+    ) -> Result<Option<TimestampedRecord>, Error> {
+        self.shared.context.check_running()?;
+        let cell = self.topic(topic)?.partition(partition)?;
+        record_at_time(&cell, at).await
+    }
+
+    /// The first of the records whose time is the greatest; `None` in an empty partition.
+    ///
+    /// # Errors
+    /// As [`offset_at`](Self::offset_at).
+    ///
+    /// # Cancel safety
+    /// Dropping the future changes nothing.
+    pub async fn newest_record(
+        &self,
+        topic: &TopicName,
+        partition: PartitionIndex,
+    ) -> Result<Option<TimestampedRecord>, Error> {
+        self.shared.context.check_running()?;
+        let cell = self.topic(topic)?.partition(partition)?;
+        let segments = cell.log_stats()?.segments;
+        let Some(newest) = segments.iter().map(|segment| segment.max_timestamp).max() else {
+            return Ok(None);
+        };
+        record_at_time(&cell, newest).await
+    }
+
+    /// Where the records of a leader epoch end, or of the greatest epoch before it that wrote any
+    /// (KIP-320): a reader that has read further has read records that are not in this log.
+    ///
+    /// # Errors
+    /// As [`bounds`](Self::bounds), [`Error::CorruptRecords`], [`Error::InvalidBatch`].
+    ///
+    /// # Cancel safety
+    /// Dropping the future changes nothing.
+    pub async fn end_of_epoch(
+        &self,
+        topic: &TopicName,
+        partition: PartitionIndex,
+        epoch: LeaderEpoch,
+    ) -> Result<EpochEnd, Error> {
+        self.shared.context.check_running()?;
+        let cell = self.topic(topic)?.partition(partition)?;
+        let bounds = cell.bounds()?;
+        let (_, current) = cell.state();
+        if epoch >= current {
+            return Ok(EpochEnd {
+                epoch: current,
+                end: bounds.high_watermark,
+            });
+        }
+        // Epochs only grow along a log, so the first batch of a later one is found by halves.
+        let mut found = EpochEnd {
+            epoch: LeaderEpoch::new(-1),
+            end: bounds.log_start,
+        };
+        let (mut from, mut until) = (bounds.log_start, bounds.high_watermark);
+        while from < until {
+            let middle = from.plus(until.distance_from(from) / 2);
+            let Some(header) = batch_at(&cell, middle).await? else {
+                until = middle;
+                continue;
+            };
+            if header.leader_epoch <= epoch {
+                found = EpochEnd {
+                    epoch: header.leader_epoch,
+                    end: header.end_offset(),
+                };
+                from = header.end_offset().max(from.plus(1));
+            } else {
+                until = middle;
+            }
+        }
+        Ok(found)
+    }
 }
 
-/// The first record that readers see of this time or later.
+/// A record found by its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimestampedRecord {
+    /// Where it is.
+    pub offset: Offset,
+    /// Its own time.
+    pub timestamp: Timestamp,
+}
+
+/// Where the records of a leader epoch end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EpochEnd {
+    /// The epoch; -1 where none so early wrote any record that is kept.
+    pub epoch: LeaderEpoch,
+    /// One past its last record.
+    pub end: Offset,
+}
+
+/// The header of the batch that holds `at`, or of the first one after it.
+async fn batch_at(cell: &PartitionCell, at: Offset) -> Result<Option<BatchHeader>, Error> {
+    let wanted = Wanted::from(at, 1, Access::Inspect);
+    let fetched = cell.read(&wanted).await?;
+    let slice = fetched.batches.into_slices().into_iter().next();
+    let header = slice.map(|slice| BatchHeader::decode(&slice)).transpose()?;
+    Ok(header)
+}
+
+/// The offset of the first record that readers see of this time or later.
 pub(super) async fn first_record_at(
     cell: &PartitionCell,
     at: Timestamp,
 ) -> Result<Option<Offset>, Error> {
+    let found = record_at_time(cell, at).await?;
+    Ok(found.map(|record| record.offset))
+}
+
+/// The first record that readers see of this time or later.
+async fn record_at_time(
+    cell: &PartitionCell,
+    at: Timestamp,
+) -> Result<Option<TimestampedRecord>, Error> {
     let Some(found) = cell.offset_for_timestamp(at).await? else {
         return Ok(None);
     };
@@ -97,7 +221,10 @@ pub(super) async fn first_record_at(
                 for record in batch.records(&RecordLimits::default())? {
                     let record = record?;
                     if record.timestamp >= at && record.offset >= from {
-                        return Ok(Some(record.offset));
+                        return Ok(Some(TimestampedRecord {
+                            offset: record.offset,
+                            timestamp: record.timestamp,
+                        }));
                     }
                 }
             }

@@ -90,6 +90,12 @@ impl From<&Error> for ErrorBody {
     }
 }
 
+impl From<&Error> for ErrorCode {
+    fn from(error: &Error) -> Self {
+        code_of(error)
+    }
+}
+
 fn code_of(error: &Error) -> ErrorCode {
     match error {
         Error::UnknownTopic(_) => ErrorCode::UnknownTopic,

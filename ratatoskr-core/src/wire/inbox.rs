@@ -38,6 +38,11 @@ impl Inbox {
         Frame::decode(&mut self.buffer, bytes_max)
     }
 
+    /// What is here, for a protocol with frames of its own.
+    pub const fn bytes(&mut self) -> &mut BytesMut {
+        &mut self.buffer
+    }
+
     /// Whether nothing is here, not even part of a frame.
     pub fn is_empty(&self) -> bool {
         self.buffer.is_empty()

@@ -5,6 +5,7 @@ mod batch_reader;
 mod cancel;
 mod commit;
 mod compaction;
+mod dry_run;
 mod fan_out;
 mod fetch;
 mod flush;

@@ -49,6 +49,21 @@ async fn the_ends_and_what_lies_between_are_found() {
 }
 
 #[tokio::test]
+async fn a_record_found_by_time_tells_its_own() {
+    let (bench, topic) = filled().await;
+    let first = bench.broker.first_record_at(&topic, P0, after(45)).await;
+    let first = first.unwrap().unwrap();
+    assert_eq!((first.offset.get(), first.timestamp), (5, after(50)));
+    let newest = bench.broker.newest_record(&topic, P0).await.unwrap();
+    let newest = newest.unwrap();
+    assert_eq!((newest.offset.get(), newest.timestamp), (8, after(80)));
+    let late = bench.broker.first_record_at(&topic, P0, after(81)).await;
+    assert_eq!(late.unwrap(), None);
+    let empty = bench.topic("empty", 1).await;
+    assert_eq!(bench.broker.newest_record(&empty, P0).await.unwrap(), None);
+}
+
+#[tokio::test]
 async fn what_is_not_there_is_told() {
     let (bench, orders) = filled().await;
     bench

@@ -36,6 +36,11 @@ Keep data here [default: $XDG_DATA_HOME/ratatoskr, else where the system keeps u
     /// Listen here for the native protocol; port 0 takes a free one [default: 127.0.0.1:7660]
     #[arg(long, value_name = "ADDRESS:PORT")]
     native_listen: Option<String>,
+    /// Listen here for Kafka clients; port 0 takes a free one, none serves none
+    /// [default: 127.0.0.1:9092]
+    #[cfg(feature = "kafka")]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    kafka_listen: Option<String>,
     /// Listen off loopback although nobody has to log in
     #[arg(long)]
     insecure: bool,
@@ -90,6 +95,10 @@ impl Options {
         }
         if let Some(address) = &self.native_listen {
             flag("native.listen", address.clone(), "--native-listen");
+        }
+        #[cfg(feature = "kafka")]
+        if let Some(address) = &self.kafka_listen {
+            flag("kafka.listen", address.clone(), "--kafka-listen");
         }
         if self.insecure {
             flag("insecure", "true".into(), "--insecure");

@@ -92,6 +92,58 @@ pub(crate) const KEYS: &[Key] = &[
         expected: "a number from 1",
         set: |to, text| put(&mut to.connections_per_address_max, positive(text)),
     },
+    #[cfg(feature = "kafka")]
+    Key {
+        name: "kafka.listen",
+        about: "address for Kafka clients; port 0 takes a free one, none serves none",
+        default: "127.0.0.1:9092",
+        expected: "ADDRESS:PORT, for example 127.0.0.1:9092 or [::1]:0, or none",
+        set: |to, text| {
+            let address = match text {
+                "none" => Some(None),
+                text => address(text).map(Some),
+            };
+            put(&mut to.kafka.listen, address)
+        },
+    },
+    #[cfg(feature = "kafka")]
+    Key {
+        name: "kafka.advertised_listener",
+        about: "where Kafka clients are told to connect; none for the address they came to",
+        default: "none",
+        expected: "HOST:PORT, for example broker.example.org:9092, or none",
+        set: |to, text| put(&mut to.kafka.advertised, advertised(text)),
+    },
+    #[cfg(feature = "kafka")]
+    Key {
+        name: "kafka.connections_max",
+        about: "most connections of Kafka clients at a time",
+        default: "10000",
+        expected: "a number from 1",
+        set: |to, text| put(&mut to.kafka.connections_max, positive(text)),
+    },
+    #[cfg(feature = "kafka")]
+    Key {
+        name: "kafka.connections_per_address_max",
+        about: "most connections of Kafka clients at a time from one address",
+        default: "1000",
+        expected: "a number from 1",
+        set: |to, text| put(&mut to.kafka.connections_per_address_max, positive(text)),
+    },
+    #[cfg(feature = "kafka")]
+    Key {
+        name: "kafka.request_bytes_max",
+        about: "largest request of a Kafka client",
+        default: "100MiB",
+        expected: "a size from 1KiB to 1GiB, for example 100MiB",
+        set: |to, text| {
+            let bytes = parse_bytes(text).filter(|bytes| (1 << 10..=1 << 30).contains(bytes));
+            put(
+                &mut to.kafka.request_bytes_max,
+                bytes.and_then(|bytes| bytes.try_into().ok()),
+            )
+        },
+    },
     Key {
         name: "topics.auto_create",
         about: "create a topic when somebody produces to it",
@@ -215,4 +267,16 @@ fn address(text: &str) -> Option<SocketAddr> {
         Some(port) => format!("127.0.0.1:{port}").parse().ok(),
         None => text.parse().ok(),
     }
+}
+
+/// A host and a port, or nothing.
+#[cfg(feature = "kafka")]
+fn advertised(text: &str) -> Option<Option<(String, u16)>> {
+    if text == "none" {
+        return Some(None);
+    }
+    let (host, port) = text.rsplit_once(':')?;
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let port = port.parse().ok().filter(|port| *port > 0)?;
+    (!host.is_empty()).then(|| Some((host.to_owned(), port)))
 }

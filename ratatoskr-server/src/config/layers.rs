@@ -160,6 +160,8 @@ fn unset() -> Settings {
         native_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
         connections_max: 0,
         connections_per_address_max: 0,
+        #[cfg(feature = "kafka")]
+        kafka: super::KafkaSettings::default(),
         auto_create_topics: false,
         partitions_default: 0,
         in_flight_bytes_max: 0,
@@ -300,6 +302,12 @@ mod tests {
         for (variable, value) in [
             ("RATATOSKR_NATIVE__LISTEN", "7660"),
             ("RATATOSKR_NATIVE__CONNECTIONS_MAX", "0"),
+            #[cfg(feature = "kafka")]
+            ("RATATOSKR_KAFKA__LISTEN", "9092"),
+            #[cfg(feature = "kafka")]
+            ("RATATOSKR_KAFKA__ADVERTISED_LISTENER", "broker"),
+            #[cfg(feature = "kafka")]
+            ("RATATOSKR_KAFKA__REQUEST_BYTES_MAX", "1023"),
             ("RATATOSKR_TOPICS__AUTO_CREATE", "maybe"),
             ("RATATOSKR_TOPICS__PARTITIONS_DEFAULT", "10001"),
             ("RATATOSKR_TOPICS__RETENTION_INTERVAL", "0s"),

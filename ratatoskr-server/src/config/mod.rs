@@ -33,6 +33,9 @@ pub(crate) struct Settings {
     pub(crate) connections_max: usize,
     /// Most connections at a time from one address.
     pub(crate) connections_per_address_max: usize,
+    /// The door for Kafka clients.
+    #[cfg(feature = "kafka")]
+    pub(crate) kafka: KafkaSettings,
     /// Create a topic when somebody produces to it.
     pub(crate) auto_create_topics: bool,
     /// Partitions of a topic for which nobody said how many.
@@ -53,6 +56,22 @@ pub(crate) struct Settings {
     pub(crate) log_level: String,
     /// How it is logged.
     pub(crate) log_format: LogFormat,
+}
+
+/// The settings of the door for Kafka clients.
+#[cfg(feature = "kafka")]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct KafkaSettings {
+    /// Where it listens; `None` for nowhere.
+    pub(crate) listen: Option<SocketAddr>,
+    /// Where clients are told to connect; `None` for the address that each came to.
+    pub(crate) advertised: Option<(String, u16)>,
+    /// Most connections at a time.
+    pub(crate) connections_max: usize,
+    /// Most connections at a time from one address.
+    pub(crate) connections_per_address_max: usize,
+    /// Largest request.
+    pub(crate) request_bytes_max: usize,
 }
 
 /// How log lines look.

@@ -15,26 +15,20 @@ use std::{
     io,
     pin::{Pin, pin},
     task::{Context, Poll},
-    time::Duration,
 };
 
 use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
-use ratatoskr_core::wire::{self, ErrorBody, ErrorCode, Frame, FrameQueue, Goodbye, Inbox, Kind};
-use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    time::{Instant, Sleep},
+use ratatoskr_core::{
+    door::{self, Deadlines, WRITTEN_ON_END_MAX, poll_read, poll_write},
+    wire::{self, ErrorBody, ErrorCode, Frame, FrameQueue, Goodbye, Inbox, Kind},
 };
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{
-    buffers::{WRITTEN_ON_END_MAX, poll_read, poll_write},
     handlers::{self, Acknowledgement, Completed, Handled, Reply, Run, Session},
     handshake::{Greeted, unsupported_version},
     subscription::Subscriptions,
 };
-
-/// How long a closed connection is still read from, so that the peer gets what was sent last: a
-/// socket closed with unread bytes resets the connection, which throws away unread responses.
-const CLOSE_LINGER: Duration = Duration::from_secs(1);
 
 /// Bytes that are read on end before answers are looked for, though there be more to read.
 const READ_ON_END_MAX: usize = 1 << 20;
@@ -332,33 +326,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     .map_err(io::Error::other)?;
             }
         }
-        let flushing = async {
-            while !self.outbox.is_empty() {
-                poll_fn(|cx| poll_write(&mut self.outbox, &mut self.stream, cx)).await?;
-            }
-            io::Result::Ok(())
-        };
-        tokio::time::timeout(CLOSE_LINGER, flushing)
-            .await
-            .unwrap_or(Ok(()))?;
-        close(&mut self.stream).await
+        door::flush_and_close(&mut self.outbox, &mut self.stream).await
     }
-}
-
-/// Closes a connection in such a way that the peer gets what was sent last.
-///
-/// # Errors
-/// Those of the stream.
-pub(super) async fn close<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) -> io::Result<()> {
-    let closing = async {
-        stream.shutdown().await?;
-        let mut discarded = [0; 4 << 10];
-        while stream.read(&mut discarded).await? > 0 {}
-        io::Result::Ok(())
-    };
-    tokio::time::timeout(CLOSE_LINGER, closing)
-        .await
-        .unwrap_or(Ok(()))
 }
 
 /// Why a connection ends before the peer wants it to.
@@ -376,69 +345,5 @@ impl From<io::Error> for Ending {
 impl From<ErrorBody> for Ending {
     fn from(error: ErrorBody) -> Self {
         Self::Told(error)
-    }
-}
-
-/// One timer for all deadlines of a connection. It is set anew only when it has fired, since most
-/// of the time the deadline has then moved on.
-struct Deadlines {
-    timer: Pin<Box<Sleep>>,
-    last_heard: Instant,
-    /// When the frame that is not whole was first seen so.
-    frame_since: Option<Instant>,
-}
-
-impl Deadlines {
-    fn new(first: Duration) -> Self {
-        Self {
-            timer: Box::pin(tokio::time::sleep(first)),
-            last_heard: Instant::now(),
-            frame_since: None,
-        }
-    }
-
-    fn bytes_came(&mut self) {
-        self.last_heard = Instant::now();
-    }
-
-    fn frame_came(&mut self) {
-        self.frame_since = None;
-    }
-
-    /// `frame` is given while there is half a frame and more of it could be read.
-    fn poll_late(
-        &mut self,
-        idle: Duration,
-        frame: Option<Duration>,
-        cx: &mut Context<'_>,
-    ) -> Poll<&'static str> {
-        let frame_by = match frame {
-            None => {
-                self.frame_since = None;
-                None
-            }
-            Some(deadline) => {
-                let since = *self.frame_since.get_or_insert_with(Instant::now);
-                Some(since + deadline)
-            }
-        };
-        let idle_by = self.last_heard + idle;
-        let next = frame_by.map_or(idle_by, |frame_by| frame_by.min(idle_by));
-        if next < self.timer.deadline() || self.timer.is_elapsed() {
-            self.timer.as_mut().reset(next);
-        }
-        loop {
-            if self.timer.as_mut().poll(cx).is_pending() {
-                return Poll::Pending;
-            }
-            let now = Instant::now();
-            if frame_by.is_some_and(|by| by <= now) {
-                return Poll::Ready("a frame did not become whole in time");
-            }
-            if idle_by <= now {
-                return Poll::Ready("nothing arrived for too long");
-            }
-            self.timer.as_mut().reset(next);
-        }
     }
 }

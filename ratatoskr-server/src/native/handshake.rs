@@ -3,13 +3,16 @@
 use std::{future::poll_fn, io};
 
 use bytes::BytesMut;
-use ratatoskr_core::wire::{
-    self, ErrorBody, ErrorCode, HELLO_FRAME_BYTES_MAX, HELLO_VERSION, Hello, Inbox, Kind,
-    VERSION_MAX, VERSION_MIN, Welcome,
+use ratatoskr_core::{
+    door::{close, poll_read},
+    wire::{
+        self, ErrorBody, ErrorCode, HELLO_FRAME_BYTES_MAX, HELLO_VERSION, Hello, Inbox, Kind,
+        VERSION_MAX, VERSION_MIN, Welcome,
+    },
 };
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
-use super::{buffers::poll_read, connection::close, limits::NativeLimits};
+use super::limits::NativeLimits;
 
 /// How the server names itself.
 const SERVER: &str = concat!("ratatoskr ", env!("CARGO_PKG_VERSION"));

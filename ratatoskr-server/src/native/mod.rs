@@ -1,10 +1,10 @@
 //! The native door: frames of `ratatoskr_core::wire` over TCP, handed to a [`Broker`].
 //!
 //! ```text
-//! listener.rs     accepts, counts connections, drains them at shutdown
+//! door.rs         what a listener does with a connection of this protocol
 //! handshake.rs    hello: nothing else is heard before a version is agreed on
 //! connection.rs   one task a connection: frames in, responses and deliveries out
-//! buffers.rs      bytes in and out     subscription.rs  credit, next offsets
+//! subscription.rs credit, next offsets
 //! consumers.rs    whose leases end with a connection
 //! handlers/       one small file a command or group of commands
 //! ```
@@ -17,15 +17,14 @@
 //!
 //! [`Broker`]: ratatoskr_core::Broker
 
-mod buffers;
 mod connection;
 mod consumers;
+mod door;
 mod handlers;
 mod handshake;
 mod limits;
-mod listener;
 mod ready;
 mod subscription;
 
+pub use door::serve;
 pub use limits::NativeLimits;
-pub use listener::serve;

@@ -41,6 +41,7 @@ impl CommandLine {
     fn start(directory: Option<TempDir>) -> Self {
         let mut command = program();
         command.args(["serve", "--native-listen", "127.0.0.1:0"]);
+        command.args(["--kafka-listen", "127.0.0.1:0"]);
         command.args(["--set", "log.format=json"]);
         match &directory {
             Some(directory) => command.arg("--data-dir").arg(directory.path()),

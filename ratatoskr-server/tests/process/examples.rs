@@ -115,6 +115,7 @@ fn serves(example: &str) -> bool {
 fn starts(example: &str, command: &mut std::process::Command) {
     command
         .env("RATATOSKR_NATIVE__LISTEN", "127.0.0.1:0")
+        .env("RATATOSKR_KAFKA__LISTEN", "127.0.0.1:0")
         .env("RATATOSKR_LOG__FORMAT", "json")
         .stdin(Stdio::null());
     let server = Server::try_start(command);

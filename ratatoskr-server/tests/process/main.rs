@@ -8,6 +8,8 @@ mod disk_full;
 mod examples;
 mod failures;
 mod groups;
+#[cfg(feature = "kafka")]
+mod kafka;
 mod pipes;
 mod queues;
 mod server;

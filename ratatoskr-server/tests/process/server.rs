@@ -107,6 +107,7 @@ pub(crate) fn command(data_dir: Option<&Path>) -> Command {
     command
         .arg("serve")
         .env("RATATOSKR_NATIVE__LISTEN", "127.0.0.1:0")
+        .env("RATATOSKR_KAFKA__LISTEN", "127.0.0.1:0")
         .env("RATATOSKR_LOG__FORMAT", "json");
     if let Some(directory) = data_dir {
         command.arg("--data-dir").arg(directory);

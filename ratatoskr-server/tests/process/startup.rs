@@ -39,6 +39,26 @@ fn a_taken_port_is_named_with_a_way_out() {
     );
 }
 
+#[cfg(feature = "kafka")]
+#[test]
+fn a_port_for_kafka_clients_that_is_taken_is_named_with_a_way_out() {
+    let holder = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = holder.local_addr().expect("its address").to_string();
+    let mut serve = command(None);
+    serve.args(["--memory", "--kafka-listen", &address]);
+    let (code, log) = refused(&mut serve);
+    assert_eq!(code, 4, "{log}");
+    for part in [
+        format!("cannot listen on {address} (kafka.listen)"),
+        "try: ratatoskr serve --kafka-listen 127.0.0.1:0".to_owned(),
+    ] {
+        assert!(log.contains(&part), "{log}");
+    }
+    // Whoever needs no Kafka clients needs no port for them.
+    let without = Server::start(command(None).args(["--memory", "--kafka-listen", "none"]));
+    assert!(!without.log().contains("\"kafka\""), "{}", without.log());
+}
+
 #[test]
 fn a_second_broker_on_one_directory_is_refused_and_the_first_goes_on() {
     let data = directory();
@@ -85,6 +105,12 @@ fn an_address_for_strangers_needs_a_word() {
     assert!(log.contains("--insecure"), "{log}");
     let insecure = Server::try_start(serve.arg("--insecure"));
     assert!(insecure.is_ok(), "{insecure:?}");
+    if cfg!(feature = "kafka") {
+        let mut serve = command(None);
+        let (code, log) = refused(serve.args(["--memory", "--kafka-listen", "0.0.0.0:0"]));
+        assert_eq!(code, 2, "{log}");
+        assert!(log.contains("kafka.listen = 0.0.0.0:0"), "{log}");
+    }
 }
 
 #[test]

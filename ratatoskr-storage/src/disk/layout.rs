@@ -58,6 +58,10 @@ pub(super) struct Layout {
 pub(super) struct DirectoryId(TopicId);
 
 impl DirectoryId {
+    pub(super) const fn as_bytes(self) -> [u8; 16] {
+        *self.0.as_bytes()
+    }
+
     pub(super) fn random() -> Self {
         Self(TopicId::random())
     }

@@ -72,6 +72,7 @@ use crate::{
 #[derive(Debug)]
 pub struct MmapStorage {
     shared: Arc<Shared>,
+    id: [u8; 16],
     report: RecoveryReport,
     threads: Mutex<Vec<JoinHandle<()>>>,
     lock: Mutex<Option<Box<dyn LockGuard>>>,
@@ -167,6 +168,7 @@ impl MmapStorage {
         }
         let storage = Self {
             shared,
+            id: directory.as_bytes(),
             report,
             threads: Mutex::default(),
             lock: Mutex::new(Some(lock)),
@@ -183,6 +185,11 @@ impl MmapStorage {
         threads.push(self.shared.wal.spawn_thread().map_err(failed)?);
         threads.push(checkpointer::spawn(self.shared.clone()).map_err(failed)?);
         Ok(())
+    }
+
+    /// What the directory was named at its birth: 16 random bytes that stay its own.
+    pub const fn id(&self) -> [u8; 16] {
+        self.id
     }
 
     /// The committer of topics whose durability is `fsync`.

@@ -3,10 +3,13 @@
 
 use std::{fmt::Write as _, net::SocketAddr};
 
+use super::doors::Doors;
 use crate::config::Settings;
 
 /// The banner for a terminal.
-pub(crate) fn banner(settings: &Settings, native: SocketAddr) -> String {
+pub(super) fn banner(settings: &Settings, doors: &Doors) -> String {
+    let native = doors.native.address;
+    let kafka = doors.kafka_address();
     let version = env!("CARGO_PKG_VERSION");
     let data = if settings.memory {
         "in memory, gone when this process ends".to_owned()
@@ -19,10 +22,15 @@ pub(crate) fn banner(settings: &Settings, native: SocketAddr) -> String {
     } else {
         format!(" --server {}", reachable(native))
     };
-    let mut text = format!("ratatoskr {version}\n  native   {native}\n  data     {data}\n");
-    if settings.insecure && !native.ip().is_loopback() {
+    let mut text = format!("ratatoskr {version}\n  native   {native}\n");
+    if let Some(kafka) = kafka {
+        let _ = writeln!(text, "  kafka    {kafka}");
+    }
+    let _ = writeln!(text, "  data     {data}");
+    let is_open = |address: SocketAddr| !address.ip().is_loopback();
+    if is_open(native) || kafka.is_some_and(is_open) {
         text.push_str(
-            "  warning  anybody who reaches this address may read and write everything\n",
+            "  warning  anybody who reaches these addresses may read and write everything\n",
         );
     }
     let _ = write!(

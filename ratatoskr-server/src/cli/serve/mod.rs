@@ -4,13 +4,12 @@
 //! reverse one, within `shutdown.grace`. A second signal does not wait for that.
 
 mod banner;
+mod doors;
 mod store;
 
-use std::{io::Write, net::SocketAddr};
+use std::io::Write;
 
 use ratatoskr_core::{Error, broker::ShutdownReport};
-use ratatoskr_server::native::{self, NativeLimits};
-use tokio::{net::TcpListener, sync::oneshot};
 
 use crate::{
     cli::{
@@ -19,6 +18,7 @@ use crate::{
     },
     config::Settings,
 };
+use doors::Doors;
 use store::Store;
 pub(crate) use store::failure as data_failure;
 
@@ -53,60 +53,24 @@ pub(crate) async fn run(options: &Options, out: &mut impl Write) -> Outcome {
         return Ok(out.flush()?);
     }
     let settings = loaded.settings;
-    refuse_strangers(&settings)?;
+    doors::refuse_strangers(&settings)?;
     logs::start(&settings)?;
-    let (listener, address) = listen(settings.native_listen).await?;
+    let doors = Doors::listen(&settings).await?;
     let store = Store::open(&settings).await?;
     if logs::are_text(&settings) {
-        eprintln!("{}", banner::banner(&settings, address));
+        eprintln!("{}", banner::banner(&settings, &doors));
     } else {
         let data_dir = (!settings.memory).then(|| settings.data_dir.display().to_string());
-        tracing::info!(native = %address, data_dir, "ready");
+        let native = doors.native.address;
+        let kafka = doors.kafka_address().map(tracing::field::display);
+        tracing::info!(%native, kafka, data_dir, "ready");
     }
-    serve(&settings, listener, &store).await
+    serve(&settings, doors, &store).await
 }
 
-/// Nobody has to log in yet, so only this machine may reach the broker unless somebody insists.
-fn refuse_strangers(settings: &Settings) -> Outcome {
-    let address = settings.native_listen;
-    if address.ip().is_loopback() || settings.insecure {
-        return Ok(());
-    }
-    Err(Failure::usage(format!(
-        "native.listen = {address} would let anybody on the network read and write everything"
-    ))
-    .because("nobody has to log in, and the address is not a loopback address")
-    .next("127.0.0.1, or --insecure if the network is to be trusted"))
-}
-
-async fn listen(wanted: SocketAddr) -> Outcome<(TcpListener, SocketAddr)> {
-    let refused = |error: std::io::Error| {
-        let exit = match error.kind() {
-            std::io::ErrorKind::AddrInUse => Exit::Conflict,
-            _ => Exit::Failure,
-        };
-        Failure::new(exit, format!("cannot listen on {wanted} (native.listen)"))
-            .because(error)
-            .next(format!("ratatoskr serve --native-listen {}:0", wanted.ip()))
-    };
-    let listener = TcpListener::bind(wanted).await.map_err(refused)?;
-    let address = listener.local_addr().map_err(refused)?;
-    Ok((listener, address))
-}
-
-async fn serve(settings: &Settings, listener: TcpListener, store: &Store) -> Outcome {
+async fn serve(settings: &Settings, doors: Doors, store: &Store) -> Outcome {
     let broker = &store.broker;
-    let limits = NativeLimits {
-        connections_max: settings.connections_max,
-        connections_per_address_max: settings.connections_per_address_max,
-        drain_deadline: settings.shutdown_grace,
-        ..NativeLimits::default()
-    };
-    let (close, closed) = oneshot::channel::<()>();
-    let door = tokio::spawn(native::serve(listener, broker.clone(), limits, async {
-        // Either way it is time to close.
-        let _ = closed.await;
-    }));
+    let open = doors.open(settings, store);
     let fenced = tokio::select! {
         signal = signals::asked_to_end() => {
             let signal = signal.map_err(|error| {
@@ -117,11 +81,8 @@ async fn serve(settings: &Settings, listener: TcpListener, store: &Store) -> Out
         }
         reason = broker.fenced() => Some(reason),
     };
-    drop(close);
     let down = async {
-        if let Err(error) = door.await {
-            return Err(Failure::new(Exit::Failure, "the native door failed").because(error));
-        }
+        open.close().await?;
         let report = broker.shutdown(settings.shutdown_grace).await;
         let closed = store.close().await;
         judge(report)?;

@@ -2,6 +2,8 @@
 
 use std::{path::Path, sync::Arc};
 
+#[cfg(feature = "kafka")]
+use ratatoskr_core::name::TopicId;
 use ratatoskr_core::{
     Broker, BrokerConfig,
     storage::{IoKind, StorageError},
@@ -53,6 +55,15 @@ impl Store {
         let opened = builder.config(config).open().await;
         let broker = opened.map_err(|error| Failure::of(&error))?;
         Ok(Self { broker, disk })
+    }
+
+    /// What the broker's data was named when it was born.
+    #[cfg(feature = "kafka")]
+    pub(super) fn id(&self) -> [u8; 16] {
+        match &self.disk {
+            Some(disk) => disk.id(),
+            None => *TopicId::random().as_bytes(),
+        }
     }
 
     /// Writes down what is only in the write-ahead log and gives the directory back. The broker has

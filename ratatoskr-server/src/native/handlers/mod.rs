@@ -16,6 +16,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::future::BoxFuture;
 use ratatoskr_core::{
     Broker, Error,
+    door::Drain,
     storage::BatchSlices,
     wire::{
         self, Body, Done, ErrorBody, ErrorCode, Frame, FrameError, FrameQueue, Kind, Ping, Request,
@@ -24,9 +25,7 @@ use ratatoskr_core::{
 
 pub(super) use produce::{Acknowledgement, Run};
 
-use super::{
-    consumers::Consumers, limits::NativeLimits, listener::Drain, subscription::Subscriptions,
-};
+use super::{consumers::Consumers, limits::NativeLimits, subscription::Subscriptions};
 
 /// What the handlers of one connection share.
 #[derive(Clone, Debug)]

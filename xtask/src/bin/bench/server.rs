@@ -56,6 +56,9 @@ impl Server {
         for key in ["connections_max", "connections_per_address_max"] {
             command.args(["--set", &format!("native.{key}={CONNECTIONS_MAX}")]);
         }
+        if serves_kafka(program).await? {
+            command.args(["--kafka-listen", "none"]);
+        }
         command.args(settings.split_whitespace());
         without_settings(&mut command);
         let started = Instant::now();
@@ -139,6 +142,14 @@ impl Server {
         let status = std::fs::read_to_string(path).context("the server's memory")?;
         resident_bytes(&status).context("the server's memory is not told")
     }
+}
+
+/// Whether this revision of the broker has a listener for Kafka's protocol, which would take a port
+/// that another broker under measurement may want.
+async fn serves_kafka(program: &Path) -> Result<bool> {
+    let help = Command::new(program).args(["serve", "--help"]).output();
+    let help = help.await.context("the broker's help")?;
+    Ok(String::from_utf8_lossy(&help.stdout).contains("--kafka-listen"))
 }
 
 fn spawn(command: &mut Command, stderr: Stdio) -> Result<Child> {

@@ -82,6 +82,7 @@ impl Site {
             .arg("--data-dir")
             .arg(self.directory.join("data"))
             .args(["--native-listen", &self.address.to_string()])
+            .args(["--kafka-listen", "none"])
             .args(["--set", "log.format=json"])
             .stdin(Stdio::null())
             .stdout(Stdio::null())

@@ -33,6 +33,13 @@ pub(super) struct Usage {
     pub(super) open_descriptors: f64,
 }
 
+/// A measured broker serves nobody but us.
+const NO_KAFKA: &[(&str, &str)] = if cfg!(feature = "kafka") {
+    &[("RATATOSKR_KAFKA__LISTEN", "none")]
+} else {
+    &[]
+};
+
 impl Child {
     /// Starts this program as a broker and waits until it says that it is ready. What of its logs it
     /// reads first is `verify`: `tail` or `all`.
@@ -46,6 +53,7 @@ impl Child {
             .arg(data)
             .args(["--storage-verify", verify])
             .env("RATATOSKR_LOG__FORMAT", "json")
+            .envs(NO_KAFKA.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

@@ -9,17 +9,21 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use ratatoskr_core::wire::{FrameQueue, Inbox};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+
+use crate::wire::{FrameQueue, Inbox};
 
 /// Slices handed to the operating system in one write.
 const SLICES_PER_WRITE_MAX: usize = 64;
 /// Bytes that are written on end before other tasks of the thread have their turn: a reader that
 /// catches up always has more to write.
-pub(super) const WRITTEN_ON_END_MAX: usize = 256 << 10;
+pub const WRITTEN_ON_END_MAX: usize = 256 << 10;
 
 /// Reads once; 0 means that the peer sends no more.
-pub(super) fn poll_read<S: AsyncRead + Unpin>(
+///
+/// # Errors
+/// Those of the stream.
+pub fn poll_read<S: AsyncRead + Unpin>(
     inbox: &mut Inbox,
     stream: &mut S,
     cx: &mut Context<'_>,
@@ -32,7 +36,10 @@ pub(super) fn poll_read<S: AsyncRead + Unpin>(
 
 /// Sends until nothing is left, the peer takes no more for now, or others should have their turn.
 /// Ready with the bytes sent once all are, or some were.
-pub(super) fn poll_write<S: AsyncWrite + Unpin>(
+///
+/// # Errors
+/// Those of the stream.
+pub fn poll_write<S: AsyncWrite + Unpin>(
     queue: &mut FrameQueue,
     stream: &mut S,
     cx: &mut Context<'_>,

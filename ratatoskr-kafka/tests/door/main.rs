@@ -1,0 +1,12 @@
+//! The Kafka door as its clients see it, over a pipe instead of a socket.
+
+mod data;
+mod hostile;
+mod limits;
+mod samples;
+mod support;
+mod versions;
+
+/// Knows how much was in use at most.
+#[global_allocator]
+static ALLOCATOR: peak_alloc::PeakAlloc = peak_alloc::PeakAlloc;

@@ -1,0 +1,287 @@
+// franz-go against the broker.
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+const (
+	records  = 200
+	mebibyte = 1 << 20
+	patience = 40 * time.Second
+)
+
+var bootstrap, prefix = os.Args[1], os.Args[2]
+
+func topic(name string) string { return prefix + "-" + name }
+
+func values(count int) [][]byte {
+	found := make([][]byte, count)
+	for n := range found {
+		found[n] = bytes.Repeat([]byte(fmt.Sprintf("value %d ", n)), 5)
+	}
+	return found
+}
+
+func must[T any](value T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return value
+}
+
+func check(good bool, format string, words ...any) {
+	if !good {
+		panic(fmt.Errorf(format, words...))
+	}
+}
+
+func client(options ...kgo.Opt) *kgo.Client {
+	options = append([]kgo.Opt{
+		kgo.SeedBrokers(bootstrap),
+		kgo.AllowAutoTopicCreation(),
+	}, options...)
+	return must(kgo.NewClient(options...))
+}
+
+func within() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.Background(), patience)
+}
+
+func produce(sent []*kgo.Record, options ...kgo.Opt) {
+	context, cancel := within()
+	defer cancel()
+	producer := client(options...)
+	defer producer.Close()
+	if err := producer.ProduceSync(context, sent...).FirstErr(); err != nil {
+		panic(err)
+	}
+}
+
+func plain(topic string, values [][]byte) []*kgo.Record {
+	sent := make([]*kgo.Record, len(values))
+	for n, value := range values {
+		sent[n] = &kgo.Record{Topic: topic, Value: value}
+	}
+	return sent
+}
+
+func consume(topic string, count int, offset kgo.Offset) []*kgo.Record {
+	context, cancel := within()
+	defer cancel()
+	reader := client(kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: {0: offset}}))
+	defer reader.Close()
+	var found []*kgo.Record
+	for len(found) < count {
+		fetches := reader.PollFetches(context)
+		if err := fetches.Err(); err != nil {
+			panic(err)
+		}
+		found = append(found, fetches.Records()...)
+	}
+	check(len(found) == count, "found %d records, expected %d", len(found), count)
+	return found
+}
+
+func sameValues(found []*kgo.Record, expected [][]byte) {
+	for n, record := range found {
+		check(bytes.Equal(record.Value, expected[n]), "value %d is %.100q", n, record.Value)
+	}
+}
+
+func admin() *kadm.Client { return kadm.NewClient(client()) }
+
+func create(name string, partitions int32, configs map[string]*string) {
+	context, cancel := within()
+	defer cancel()
+	kafka := admin()
+	defer kafka.Close()
+	must(kafka.CreateTopic(context, partitions, 1, configs, name))
+}
+
+func acks() {
+	for name, options := range map[string][]kgo.Opt{
+		"0":   {kgo.RequiredAcks(kgo.NoAck()), kgo.DisableIdempotentWrite()},
+		"1":   {kgo.RequiredAcks(kgo.LeaderAck()), kgo.DisableIdempotentWrite()},
+		"all": {kgo.RequiredAcks(kgo.AllISRAcks())},
+	} {
+		produce(plain(topic("acks-"+name), values(records)), options...)
+		sameValues(consume(topic("acks-"+name), records, kgo.NewOffset().AtStart()), values(records))
+	}
+}
+
+func codecs() {
+	for name, codec := range map[string]kgo.CompressionCodec{
+		"none":   kgo.NoCompression(),
+		"gzip":   kgo.GzipCompression(),
+		"snappy": kgo.SnappyCompression(),
+		"lz4":    kgo.Lz4Compression(),
+		"zstd":   kgo.ZstdCompression(),
+	} {
+		name = topic("codec-" + name)
+		produce(plain(name, values(records)), kgo.ProducerBatchCompression(codec))
+		sameValues(consume(name, records, kgo.NewOffset().AtStart()), values(records))
+	}
+}
+
+func headers() {
+	sent := []kgo.RecordHeader{
+		{Key: "a", Value: []byte("1")}, {Key: "a", Value: []byte("2")}, {Key: "none"}, {Key: "empty", Value: []byte{}},
+	}
+	produce([]*kgo.Record{{Topic: topic("headers"), Key: []byte("k"), Value: []byte("v"), Headers: sent}})
+	found := consume(topic("headers"), 1, kgo.NewOffset().AtStart())[0].Headers
+	check(len(found) == len(sent), "found %v", found)
+	for n, header := range found {
+		same := header.Key == sent[n].Key && bytes.Equal(header.Value, sent[n].Value)
+		check(same && (header.Value == nil) == (sent[n].Value == nil), "header %d is %v", n, header)
+	}
+}
+
+func tombstones() {
+	produce([]*kgo.Record{{Topic: topic("tombstones"), Key: []byte("k")}})
+	found := consume(topic("tombstones"), 1, kgo.NewOffset().AtStart())[0]
+	check(string(found.Key) == "k" && found.Value == nil, "found %q", found.Value)
+}
+
+func largeRecords() {
+	size := fmt.Sprint(2 * mebibyte)
+	create(topic("large"), 1, map[string]*string{"max.message.bytes": &size})
+	sent := make([][]byte, 3)
+	for n := range sent {
+		sent[n] = make([]byte, mebibyte)
+		must(rand.Read(sent[n]))
+	}
+	produce(plain(topic("large"), sent), kgo.ProducerBatchMaxBytes(2*mebibyte))
+	sameValues(consume(topic("large"), 3, kgo.NewOffset().AtStart()), sent)
+}
+
+func idempotentProducer() {
+	sent := plain(topic("idempotent"), values(records))
+	produce(sent)
+	for n, record := range sent {
+		check(record.Offset == int64(n), "record %d has offset %d", n, record.Offset)
+	}
+	sameValues(consume(topic("idempotent"), records, kgo.NewOffset().AtStart()), values(records))
+}
+
+func seek() {
+	produce(plain(topic("seek"), values(records)))
+	found := consume(topic("seek"), 7, kgo.NewOffset().At(records-7))
+	sameValues(found, values(records)[records-7:])
+}
+
+func seekByTime() {
+	start := time.Now().Add(-1000 * time.Second).Truncate(time.Millisecond)
+	sent := plain(topic("time"), values(100))
+	for n, record := range sent {
+		record.Timestamp = start.Add(time.Duration(n) * time.Second)
+	}
+	produce(sent)
+	context, cancel := within()
+	defer cancel()
+	kafka := admin()
+	defer kafka.Close()
+	at := start.Add(41_500 * time.Millisecond).UnixMilli()
+	found, _ := must(kafka.ListOffsetsAfterMilli(context, at, topic("time"))).Lookup(topic("time"), 0)
+	check(found.Offset == 42, "found %v", found)
+	newest, _ := must(kafka.ListMaxTimestampOffsets(context, topic("time"))).Lookup(topic("time"), 0)
+	check(newest.Offset == 99, "found %v", newest)
+	sameValues(consume(topic("time"), 58, kgo.NewOffset().AfterMilli(at)), values(100)[42:])
+}
+
+func keys() {
+	create(topic("keys"), 3, nil)
+	var sent []*kgo.Record
+	for n := range 30 {
+		sent = append(sent, &kgo.Record{Topic: topic("keys"), Key: fmt.Appendf(nil, "key-%d", n), Value: []byte("v")})
+	}
+	produce(sent)
+}
+
+func nativeRecords() {
+	for n, record := range consume("native", 20, kgo.NewOffset().AtStart()) {
+		check(string(record.Value) == fmt.Sprintf("native-%d", n), "found %q", record.Value)
+	}
+}
+
+func administration() {
+	context, cancel := within()
+	defer cancel()
+	name, kafka := topic("admin"), admin()
+	defer kafka.Close()
+	some, forever := "1000000", "-1"
+	create(name, 2, map[string]*string{"retention.ms": &some})
+	partitions := func() int { return len(must(kafka.ListTopics(context, name))[name].Partitions) }
+	check(partitions() == 2, "not 2 partitions")
+	retention := func() string {
+		described := must(must(kafka.DescribeTopicConfigs(context, name)).On(name, nil))
+		for _, config := range described.Configs {
+			if config.Key == "retention.ms" {
+				return config.MaybeValue()
+			}
+		}
+		return "nothing"
+	}
+	check(retention() == some, "retention.ms is %s", retention())
+	changes := []kadm.AlterConfig{{Op: kadm.SetConfig, Name: "retention.ms", Value: &forever}}
+	check(must(must(kafka.AlterTopicConfigs(context, changes, name)).On(name, nil)).Err == nil, "not altered")
+	check(retention() == forever, "retention.ms is %s", retention())
+	check(must(kafka.UpdatePartitions(context, 5, name)).Error() == nil, "no partitions added")
+	check(partitions() == 5, "not 5 partitions")
+	produce(plain(topic("trimmed"), values(10)))
+	trim := kadm.Offsets{}
+	trim.AddOffset(topic("trimmed"), 0, 4, -1)
+	trimmed, _ := must(kafka.DeleteRecords(context, trim)).Lookup(topic("trimmed"), 0)
+	check(trimmed.Err == nil && trimmed.LowWatermark == 4, "trimmed %v", trimmed)
+	must(kafka.DescribeAllLogDirs(context, nil))
+	check(len(must(kafka.ListBrokers(context))) == 1, "not one broker")
+	check(must(kafka.DeleteTopic(context, name)).Err == nil, "not deleted")
+}
+
+func refusals() {
+	context, cancel := within()
+	defer cancel()
+	kafka := admin()
+	defer kafka.Close()
+	_, err := kafka.CreateTopic(context, 1, 3, nil, topic("refused"))
+	check(errors.Is(err, kerr.InvalidReplicationFactor), "answered %v", err)
+	colour := "red"
+	_, err = kafka.CreateTopic(context, 1, 1, map[string]*string{"colour": &colour}, topic("refused"))
+	check(errors.Is(err, kerr.InvalidConfig), "answered %v", err)
+}
+
+func run(name string, do func()) {
+	defer func() {
+		if why := recover(); why != nil {
+			fmt.Printf("fail %s: %s\n", name, strings.ReplaceAll(fmt.Sprint(why), "\n", " "))
+		}
+	}()
+	do()
+	fmt.Printf("ok %s\n", name)
+}
+
+func main() {
+	run("acks", acks)
+	run("codecs", codecs)
+	run("headers", headers)
+	run("tombstones", tombstones)
+	run("large-records", largeRecords)
+	run("idempotent-producer", idempotentProducer)
+	run("seek", seek)
+	run("seek-by-time", seekByTime)
+	run("keys", keys)
+	run("native-records", nativeRecords)
+	run("administration", administration)
+	run("refusals", refusals)
+}
