@@ -1,8 +1,11 @@
 //! `ratatoskr queue` and `ratatoskr dlq` from outside: what they change, print and answer.
 
-use std::time::{Duration, Instant};
+use std::{
+    process::Stdio,
+    time::{Duration, Instant},
+};
 
-use crate::server::Server;
+use crate::server::{Server, signal};
 
 /// What does not come within this time does not come.
 const HANG: Duration = Duration::from_secs(30);
@@ -264,6 +267,33 @@ fn a_redrive_goes_on_in_steps_until_nothing_is_left() {
     let mut numbers: Vec<u32> = back.lines().filter_map(|line| line.parse().ok()).collect();
     numbers.sort_unstable();
     assert!(numbers.into_iter().eq(0..2_500), "{} bytes", back.len());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_redrive_that_is_interrupted_says_what_it_has_done() {
+    let server = Server::in_memory();
+    topic(&server, "a\nb\nc\nd\ne\nf\n");
+    server
+        .run("queue take work orders -n 6 --exec false")
+        .failure(7);
+    until(&server, "dlq show orders.dlq", |letters| letters.len() == 6);
+    // Steps of two letters, of two seconds each.
+    let words = "dlq redrive orders.dlq --rate 1 --timeout 4";
+    let redriving = server
+        .client()
+        .args(words.split_whitespace())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    until(&server, "dlq show orders.dlq", |letters| letters.len() < 6);
+    signal(&redriving, "INT");
+    let output = redriving.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(130));
+    let report = json(&String::from_utf8_lossy(&output.stdout));
+    let left = objects(&server.run("dlq show orders.dlq").text()).len();
+    assert!(left > 0, "{report}");
+    assert_eq!(report["redriven"], 6 - left);
 }
 
 #[test]
