@@ -231,7 +231,9 @@ fn fetched(
             partition: asked.partition,
             result: match part.error {
                 None => Ok(Fetched {
-                    batches: BatchSlices::new(vec![slice]),
+                    from: asked.from,
+                    batches: BatchSlices::parse(slice)
+                        .map_err(|error| Error::Protocol(error.to_string()))?,
                     bounds: part.bounds,
                 }),
                 Some(error) => Err(error

@@ -24,7 +24,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    batch::{BatchHeader, RecordBatch},
+    batch::{BatchError, BatchHeader, RecordBatch},
     config::{Durability, TopicConfig},
     name::{TopicId, TopicName},
     offset::{Bounds, Offset, PartitionIndex},
@@ -156,7 +156,8 @@ pub trait Partition: Send + Sync + fmt::Debug {
     fn bounds(&self) -> Bounds;
 
     /// Reads without waiting. `WouldBlock` where the records are not at hand (then
-    /// [`read`](Self::read) gets them). The rest as `read`.
+    /// [`read`](Self::read) gets them). The rest as `read`, but for one thing: where some are at hand,
+    /// it may leave out others that cost more.
     ///
     /// # Errors
     /// As [`read`](Self::read).
@@ -281,16 +282,44 @@ pub enum TryRead {
 }
 
 /// Whole batches back to back, in order, in one or more slices. No batch is split across slices.
+///
+/// Where they end is told beside them, so that who only passes them on need not look at them.
 #[derive(Clone, Debug, Default)]
 pub struct BatchSlices {
     slices: Vec<Bytes>,
+    end_offset: Option<Offset>,
 }
 
 impl BatchSlices {
-    /// From slices of whole batches; empty slices are left out.
-    pub fn new(mut slices: Vec<Bytes>) -> Self {
-        slices.retain(|slice| !slice.is_empty());
-        Self { slices }
+    /// Adds whole batches behind those that are there; `end_offset` is one past the last offset of
+    /// the last of them. An empty slice adds nothing.
+    pub fn push(&mut self, slice: Bytes, end_offset: Offset) {
+        if !slice.is_empty() {
+            self.slices.push(slice);
+            self.end_offset = Some(end_offset);
+        }
+    }
+
+    /// From a slice in the heap, whose batches are looked at to learn where they end.
+    ///
+    /// # Errors
+    /// [`BatchError`] where they are not whole batches.
+    pub fn parse(slice: Bytes) -> Result<Self, BatchError> {
+        let mut end_offset = Offset::ZERO;
+        let mut at = 0;
+        while at < slice.len() {
+            let header = BatchHeader::decode(&slice[at..])?;
+            end_offset = header.end_offset();
+            at += header.total_bytes as usize;
+        }
+        let mut found = Self::default();
+        found.push(slice, end_offset);
+        Ok(found)
+    }
+
+    /// One past the last offset of the last batch; `None` where there is no batch.
+    pub const fn end_offset(&self) -> Option<Offset> {
+        self.end_offset
     }
 
     /// The slices.

@@ -18,7 +18,7 @@ use bytes::{Bytes, BytesMut};
 use ratatoskr_core::{
     batch::{BatchHeader, RecordBatch},
     offset::Offset,
-    storage::TimestampedOffset,
+    storage::{BatchSlices, TimestampedOffset},
     time::Timestamp,
 };
 
@@ -185,28 +185,25 @@ impl Pieces {
         from: Offset,
         until: Offset,
         bytes_max: usize,
-        found: &mut Vec<Bytes>,
+        found: &mut BatchSlices,
     ) -> Option<bool> {
         self.freeze();
         let first = self
             .queue
             .partition_point(|piece| piece.span.end_offset <= from);
-        let used: usize = found.iter().map(Bytes::len).sum();
-        let mut room = bytes_max.saturating_sub(used);
+        let mut room = bytes_max.saturating_sub(found.len());
         for piece in self.queue.range(first..) {
             let whole = piece.span.base_offset >= from
                 && piece.span.end_offset <= until
                 && piece.bytes.len() <= room;
-            let wanted = if whole {
-                0..piece.bytes.len()
+            let (wanted, end_offset) = if whole {
+                (0..piece.bytes.len(), piece.span.end_offset)
             } else {
                 wanted(&piece.bytes, from, until, room, found.is_empty())?
             };
             let is_last = wanted.end < piece.bytes.len();
             room = room.saturating_sub(wanted.len());
-            if !wanted.is_empty() {
-                found.push(piece.bytes.slice(wanted));
-            }
+            found.push(piece.bytes.slice(wanted), end_offset);
             if is_last || room == 0 {
                 return Some(false);
             }
@@ -249,7 +246,7 @@ impl Pieces {
         self.drop_before(offset);
         if let Some(first) = self.queue.front_mut() {
             let cut = wanted(&first.bytes, offset, Offset::MAX, usize::MAX, true);
-            let cut = cut.map_or(0, |kept| kept.start);
+            let cut = cut.map_or(0, |(kept, _)| kept.start);
             if cut > 0 {
                 first.bytes = first.bytes.slice(cut..);
                 first.span = Span::EMPTY;
@@ -323,18 +320,19 @@ fn headers(bytes: &[u8]) -> impl Iterator<Item = (BatchHeader, usize)> {
     })
 }
 
-/// Where in `bytes` the batches lie that a read wants: from the first that ends after `from`, before
-/// the first that begins at `until` or passes `room`; with `at_least_one` the first whatever its size.
-/// `None` where `bytes` are not batches.
+/// Where in `bytes` the batches lie that a read wants, and the offset they end at: from the first that
+/// ends after `from`, before the first that begins at `until` or passes `room`; with `at_least_one`
+/// the first whatever its size. `None` where `bytes` are not batches.
 pub(crate) fn wanted(
     bytes: &[u8],
     from: Offset,
     until: Offset,
     room: usize,
     at_least_one: bool,
-) -> Option<Range<usize>> {
+) -> Option<(Range<usize>, Offset)> {
     let mut position = 0;
     let mut start = None;
+    let mut end_offset = from;
     while position < bytes.len() {
         let header = BatchHeader::decode(bytes.get(position..)?).ok()?;
         let next = position.checked_add(header.total_bytes as usize)?;
@@ -346,6 +344,7 @@ pub(crate) fn wanted(
             }
         }
         position = next;
+        end_offset = header.end_offset();
     }
-    Some(start.unwrap_or(position)..position)
+    Some((start.unwrap_or(position)..position, end_offset))
 }

@@ -129,7 +129,7 @@ impl VecPartition {
     fn find(&self, request: &ReadRequest) -> StorageResult<BatchSlices> {
         self.with(|log| {
             log.bounds.check(request.from)?;
-            let (mut found, mut bytes) = (Vec::new(), 0);
+            let (mut found, mut bytes) = (BatchSlices::default(), 0);
             let skipped = |batch: &&RecordBatch| batch.header().end_offset() <= request.from;
             for batch in log.batches.iter().skip_while(skipped) {
                 bytes += batch.total_bytes();
@@ -137,9 +137,9 @@ impl VecPartition {
                 if is_full || batch.header().base_offset >= request.until {
                     break;
                 }
-                found.push(batch.to_bytes());
+                found.push(batch.to_bytes(), batch.header().end_offset());
             }
-            Ok(BatchSlices::new(found))
+            Ok(found)
         })
     }
 }

@@ -1,6 +1,7 @@
 //! Reading a topic record by record, as a stream that goes on through lost connections.
 
 mod group;
+mod plan;
 mod remote;
 mod start;
 
@@ -13,7 +14,6 @@ use std::{
 };
 
 use futures_core::Stream;
-use futures_util::future::BoxFuture;
 use ratatoskr_core::{
     broker::{RecordStream, StartAt, StreamOptions},
     name::{GroupId, TopicName},
@@ -132,7 +132,7 @@ impl ConsumerBuilder {
             }
             Transport::Remote(_) => {
                 let reader = RemoteReader::open(self.client, self.topic, self.options).await?;
-                State::Reading(Box::new(reader))
+                State::Remote(Box::new(reader))
             }
         };
         Ok(Consumer { state })
@@ -152,12 +152,9 @@ pub struct Consumer {
     state: State,
 }
 
-type Filling = BoxFuture<'static, (Box<RemoteReader>, Result<(), Error>)>;
-
 enum State {
     InProcess(RecordStream),
-    Reading(Box<RemoteReader>),
-    Waiting(Filling),
+    Remote(Box<RemoteReader>),
     Ended,
 }
 
@@ -177,32 +174,19 @@ impl Consumer {
 impl Stream for Consumer {
     type Item = Result<ConsumedRecord, Error>;
 
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         loop {
             match &mut self.state {
                 State::Ended => return Poll::Ready(None),
                 State::InProcess(stream) => {
-                    let item = ready!(Pin::new(stream).poll_next(cx));
+                    let item = ready!(Pin::new(stream).poll_next(context));
                     return Poll::Ready(item.map(|item| item.map_err(Error::from)));
                 }
-                State::Reading(reader) => {
+                State::Remote(reader) => {
                     if let Some(item) = reader.next_ready() {
                         return Poll::Ready(Some(item));
                     }
-                    let State::Reading(mut reader) =
-                        std::mem::replace(&mut self.state, State::Ended)
-                    else {
-                        return Poll::Ready(None);
-                    };
-                    self.state = State::Waiting(Box::pin(async move {
-                        let filled = reader.fill().await;
-                        (reader, filled)
-                    }));
-                }
-                State::Waiting(filling) => {
-                    let (reader, filled) = ready!(filling.as_mut().poll(cx));
-                    self.state = State::Reading(reader);
-                    if let Err(error) = filled {
+                    if let Err(error) = ready!(reader.poll_fill(context)) {
                         self.state = State::Ended;
                         return Poll::Ready(Some(Err(error)));
                     }

@@ -7,52 +7,67 @@
 //!   batches that were taken to their end.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, VecDeque, btree_map::Entry},
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use ratatoskr_core::{
     Error as BrokerError,
     batch::{RecordBatch, RecordLimits, Records},
     name::TopicName,
-    offset::{IsolationLevel, Offset, PartitionIndex},
+    offset::{Offset, PartitionIndex},
     record::ConsumedRecord,
-    wire::{Credit, Deliver, Subscribe},
+    wire::{Credit, Deliver},
 };
-use tokio::{sync::mpsc, time::Instant};
+use tokio::time::{Instant, Sleep};
 
-use super::{ConsumerOptions, start::start_of};
-use crate::{
-    Error,
-    client::{Client, Transport},
-    remote::{Pushed, RemoteSubscription},
+use super::{
+    ConsumerOptions,
+    plan::{Plan, Subscribed},
 };
+use crate::{Error, client::Client, remote::Pushed};
 
+/// What is taken of what was pushed at once.
+const PUSHED_MAX: usize = 256;
 /// Wait before a partition that is down is asked for again; it doubles with each attempt.
 const RETRY_MIN: Duration = Duration::from_millis(50);
 /// Longest such wait.
 const RETRY_MAX: Duration = Duration::from_secs(5);
 
 /// Reads records of one topic from a server.
-#[derive(Debug)]
 pub(super) struct RemoteReader {
-    client: Client,
-    topic: TopicName,
-    options: ConsumerOptions,
+    plan: Arc<Plan>,
     /// The first offset of each partition that was not received.
     next: BTreeMap<PartitionIndex, Offset>,
-    subscription: Option<(RemoteSubscription, mpsc::UnboundedReceiver<Pushed>)>,
+    subscription: Option<Subscribed>,
+    /// What the server is being asked.
+    asking: Option<BoxFuture<'static, Answer>>,
     /// When to begin a new subscription, and after how many failures.
     resume_at: Option<Instant>,
     failures: u32,
     refresh_at: Instant,
+    /// For the earlier of both.
+    timer: Pin<Box<Sleep>>,
+    /// What was pushed, on its way into `received`; empty in between.
+    pushed: Vec<Pushed>,
     received: VecDeque<Received>,
     reading: Option<Reading>,
     /// What was taken and is not yet granted again.
     taken: Window,
     /// Why no record can follow those received.
     over: Option<Error>,
+}
+
+/// What the server has answered.
+enum Answer {
+    Subscribed(Result<Subscribed, Error>),
+    Partitions(Result<Vec<PartitionIndex>, Error>),
 }
 
 /// An amount of credit.
@@ -90,42 +105,31 @@ impl RemoteReader {
         topic: TopicName,
         options: ConsumerOptions,
     ) -> Result<Self, Error> {
-        let mut reader = Self {
+        let plan = Plan {
             client,
             topic,
-            refresh_at: Instant::now() + options.partitions_refresh,
             options,
-            next: BTreeMap::new(),
+        };
+        let mut next = BTreeMap::new();
+        for partition in plan.partitions().await? {
+            next.insert(partition, plan.start_of(partition).await?);
+        }
+        let refresh_at = Instant::now() + plan.options.partitions_refresh;
+        Ok(Self {
+            plan: Arc::new(plan),
+            next,
             subscription: None,
+            asking: None,
             resume_at: None,
             failures: 0,
+            refresh_at,
+            timer: Box::pin(tokio::time::sleep_until(refresh_at)),
+            pushed: Vec::new(),
             received: VecDeque::new(),
             reading: None,
             taken: Window::default(),
             over: None,
-        };
-        for partition in reader.partitions().await? {
-            let start = &reader.options.start;
-            let at = start_of(&reader.client, &reader.topic, partition, start).await?;
-            reader.next.insert(partition, at);
-        }
-        Ok(reader)
-    }
-
-    /// The partitions to read, as far as they are there.
-    async fn partitions(&self) -> Result<Vec<PartitionIndex>, Error> {
-        let topic = self.client.describe_topic(&self.topic).await?;
-        let there: Vec<_> = topic.partitions.iter().map(|part| part.index).collect();
-        let Some(wanted) = &self.options.partitions else {
-            return Ok(there);
-        };
-        match wanted.iter().find(|wanted| !there.contains(wanted)) {
-            None => Ok(wanted.clone()),
-            Some(&partition) => Err(Error::Broker(BrokerError::UnknownPartition {
-                topic: self.topic.clone(),
-                partition,
-            })),
-        }
+        })
     }
 
     /// The next item that is there already.
@@ -136,7 +140,7 @@ impl RemoteReader {
                     Some(Ok(record)) if record.offset < reading.from => {}
                     Some(Ok(record)) => {
                         return Some(Ok(ConsumedRecord {
-                            topic: self.topic.clone(),
+                            topic: self.plan.topic.clone(),
                             partition: reading.partition,
                             offset: record.offset,
                             record: record.into_record(),
@@ -190,8 +194,8 @@ impl RemoteReader {
     fn give_back(&mut self, cost: Window) {
         self.taken.records += cost.records;
         self.taken.bytes += cost.bytes;
-        let enough = self.taken.records * 2 >= u64::from(self.options.buffer_records)
-            || self.taken.bytes * 2 >= u64::from(self.options.buffer_bytes);
+        let enough = self.taken.records * 2 >= u64::from(self.plan.options.buffer_records)
+            || self.taken.bytes * 2 >= u64::from(self.plan.options.buffer_bytes);
         if enough && let Some((subscription, _)) = &self.subscription {
             subscription.grant(self.taken.credit());
             self.taken = Window::default();
@@ -202,99 +206,111 @@ impl RemoteReader {
     ///
     /// # Errors
     /// No record can follow.
-    pub(super) async fn fill(&mut self) -> Result<(), Error> {
+    pub(super) fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
         while self.received.is_empty() {
             if let Some(error) = self.over.take() {
-                return Err(error);
+                return Poll::Ready(Err(error));
             }
-            if self.subscription.is_none() && self.resume_at.is_none() {
-                self.subscribe().await?;
+            if let Some(asking) = &mut self.asking
+                && let Poll::Ready(answer) = asking.as_mut().poll(context)
+            {
+                self.asking = None;
+                self.answered(answer)?;
                 continue;
             }
-            self.wait().await?;
+            if self.poll_pushed(context).is_ready() {
+                continue;
+            }
+            if self.asking.is_some() {
+                return Poll::Pending;
+            }
+            if self.subscription.is_none() && self.resume_at.is_none() {
+                self.subscribe();
+                continue;
+            }
+            ready!(self.poll_timer(context));
         }
-        Ok(())
+        Poll::Ready(Ok(()))
     }
 
-    async fn wait(&mut self) -> Result<(), Error> {
+    /// Takes in all that was pushed; ready if there was anything.
+    fn poll_pushed(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let Some((_, receiver)) = &mut self.subscription else {
+            return Poll::Pending;
+        };
+        let mut pushed = std::mem::take(&mut self.pushed);
+        let count = ready!(receiver.poll_recv_many(context, &mut pushed, PUSHED_MAX));
+        if count == 0 {
+            self.subscription = None;
+        }
+        for pushed in pushed.drain(..) {
+            match pushed {
+                Pushed::Delivered(deliver, batches) => self.take(deliver, batches),
+                Pushed::Lost => self.subscription = None,
+            }
+            // What comes after it is asked for again.
+            if self.subscription.is_none() {
+                break;
+            }
+        }
+        self.pushed = pushed;
+        Poll::Ready(())
+    }
+
+    /// Sees to what is due by time; ready if anything was.
+    fn poll_timer(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let wake_at = self
             .resume_at
             .map_or(self.refresh_at, |at| at.min(self.refresh_at));
-        let pushed = async {
-            match &mut self.subscription {
-                Some((_, pushed)) => pushed.recv().await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            pushed = pushed => match pushed {
-                Some(Pushed::Delivered(deliver, batches)) => self.take(deliver, batches),
-                Some(Pushed::Lost) | None => self.subscription = None,
-            },
-            () = tokio::time::sleep_until(wake_at) => {
-                if self.resume_at.take_if(|at| *at <= Instant::now()).is_some() {
-                    self.subscription = None;
-                } else {
-                    self.refresh().await?;
-                }
-            }
+        if self.timer.deadline() != wake_at {
+            self.timer.as_mut().reset(wake_at);
         }
-        Ok(())
+        ready!(self.timer.as_mut().poll(context));
+        if self.resume_at.take_if(|at| *at <= Instant::now()).is_some() {
+            self.subscription = None;
+            return Poll::Ready(());
+        }
+        self.refresh_at = Instant::now() + self.plan.options.partitions_refresh;
+        let plan = Arc::clone(&self.plan);
+        self.asking = Some(Box::pin(async move {
+            Answer::Partitions(plan.partitions().await)
+        }));
+        Poll::Ready(())
     }
 
-    /// Looks for partitions that were added; they are read from their first record.
-    async fn refresh(&mut self) -> Result<(), Error> {
-        self.refresh_at = Instant::now() + self.options.partitions_refresh;
-        match self.partitions().await {
-            Ok(partitions) => {
+    fn subscribe(&mut self) {
+        let plan = Arc::clone(&self.plan);
+        let partitions = self.next.iter().map(|(&index, &at)| (index, at)).collect();
+        // Nothing is held: a new subscription begins when all that came is handed out.
+        let credit = Credit {
+            records: self.plan.options.buffer_records,
+            bytes: self.plan.options.buffer_bytes,
+        };
+        self.asking = Some(Box::pin(async move {
+            Answer::Subscribed(plan.subscribe(partitions, credit).await)
+        }));
+    }
+
+    fn answered(&mut self, answer: Answer) -> Result<(), Error> {
+        match answer {
+            Answer::Subscribed(Ok(subscribed)) => {
+                self.subscription = Some(subscribed);
+                self.taken = Window::default();
+            }
+            Answer::Partitions(Ok(partitions)) => {
+                // Those that were added are read from their first record.
                 for partition in partitions {
-                    if let std::collections::btree_map::Entry::Vacant(entry) =
-                        self.next.entry(partition)
-                    {
+                    if let Entry::Vacant(entry) = self.next.entry(partition) {
                         entry.insert(Offset::ZERO);
                         self.subscription = None;
                     }
                 }
-                Ok(())
             }
-            Err(error) => self.failed(error),
-        }
-    }
-
-    async fn subscribe(&mut self) -> Result<(), Error> {
-        let Transport::Remote(remote) = &self.client.transport else {
-            return Err(Error::Closed);
-        };
-        match remote.subscribe(&self.subscribe_body()).await {
-            Ok(subscription) => {
-                self.subscription = Some(subscription);
-                self.taken = Window::default();
-                Ok(())
+            Answer::Subscribed(Err(error)) | Answer::Partitions(Err(error)) => {
+                return self.failed(error);
             }
-            Err(error) => self.failed(error),
         }
-    }
-
-    fn subscribe_body(&self) -> Subscribe {
-        let mut room = Window {
-            records: self.options.buffer_records.into(),
-            bytes: self.options.buffer_bytes.into(),
-        };
-        let reading = self.reading.iter().map(|reading| reading.cost);
-        let received = self.received.iter().filter_map(|received| match received {
-            Received::Batch { cost, .. } => Some(*cost),
-            Received::Error(_) => None,
-        });
-        for held in reading.chain(received) {
-            room.records = room.records.saturating_sub(held.records);
-            room.bytes = room.bytes.saturating_sub(held.bytes);
-        }
-        Subscribe {
-            topic: self.topic.clone(),
-            partitions: self.next.iter().map(|(&index, &at)| (index, at)).collect(),
-            committed: self.options.isolation == IsolationLevel::ReadCommitted,
-            credit: room.credit(),
-        }
+        Ok(())
     }
 
     /// Goes on later, unless no record can follow.
@@ -304,7 +320,7 @@ impl RemoteReader {
         {
             return Err(error);
         }
-        tracing::debug!(%error, topic = %self.topic, "a consumer goes on later");
+        tracing::debug!(%error, topic = %self.plan.topic, "a consumer goes on later");
         self.retry_later();
         Ok(())
     }
@@ -342,9 +358,8 @@ impl RemoteReader {
                 }
             };
             let header = batch.header();
-            let covered = header
-                .end_offset()
-                .distance_from(header.base_offset.max(*next));
+            // As the server counts: up to the end of the batch, whatever compaction left of it.
+            let covered = header.end_offset().distance_from(*next);
             let from = *next;
             *next = header.end_offset().max(from);
             self.received.push_back(Received::Batch {

@@ -288,7 +288,7 @@ impl Link {
     fn write(&self, queue: &mut FrameQueue) -> io::Result<bool> {
         while !queue.is_empty() {
             let mut slices = [IoSlice::new(&[]); SLICES_PER_WRITE_MAX];
-            let count = queue.fill(&mut slices);
+            let count = queue.fill(&mut slices, usize::MAX);
             match self.stream.try_write_vectored(&slices[..count]) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(sent) => queue.advance(sent),

@@ -386,7 +386,8 @@ async fn offsets_are_kept_for_who_is_no_member(client: Client) {
         offset: Offset::new(offset),
         metadata: format!("p{partition}"),
     });
-    let committing = client.commit_offsets(&group(), None, commits.to_vec());
+    let of = group();
+    let committing = client.commit_offsets(&of, None, commits.to_vec());
     committing.await.unwrap();
     let wanted = vec![place(1), place(0)];
     let found = client.fetch_offsets(&group(), Some(wanted)).await.unwrap();

@@ -11,7 +11,11 @@ use std::{
 use tokio::{runtime::Handle, sync::watch};
 
 use crate::{
-    broker::{config::BrokerConfig, in_flight::InFlight},
+    broker::{
+        config::BrokerConfig,
+        in_flight::InFlight,
+        waiters::{Registration, Waiters},
+    },
     commit::Committer,
     error::Error,
     time::Clock,
@@ -28,6 +32,8 @@ pub(super) struct Context {
     phase: watch::Sender<Phase>,
     /// Whether the phase is still [`Phase::Running`]: all that a send looks at.
     running: AtomicBool,
+    /// Readers, of whom there may be many: they wait for this beside their partitions.
+    waiters: Waiters,
 }
 
 /// How far the broker's life has gone; it only moves forward.
@@ -52,6 +58,7 @@ impl Context {
             runtime: Handle::current(),
             phase: watch::Sender::new(Phase::Running),
             running: AtomicBool::new(true),
+            waiters: Waiters::default(),
         })
     }
 
@@ -75,6 +82,16 @@ impl Context {
         self.phase.subscribe()
     }
 
+    /// Wakes the waiter once the broker no longer runs.
+    pub(super) fn register(&self, registration: &Arc<Registration>) {
+        self.waiters.register(registration);
+    }
+
+    fn stop(&self) {
+        self.running.store(false, Ordering::Release);
+        self.waiters.wake(&self.runtime);
+    }
+
     /// Ends once the broker no longer runs.
     pub(super) async fn stopped(&self) {
         // The sender is part of `self`, so waiting cannot fail before it has gone.
@@ -96,7 +113,7 @@ impl Context {
             }
             running
         });
-        self.running.store(false, Ordering::Release);
+        self.stop();
         if fenced {
             tracing::error!(reason, "the broker is fenced");
         }
@@ -111,7 +128,7 @@ impl Context {
             }
             running
         });
-        self.running.store(false, Ordering::Release);
+        self.stop();
     }
 
     /// How long to wait before attempt number `attempt` (from 0) to bring something back.

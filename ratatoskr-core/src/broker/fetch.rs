@@ -5,14 +5,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::{sync::Notify, time::Instant};
+use tokio::time::Instant;
 
 pub use crate::broker::partition::Fetched;
 use crate::{
     broker::{
         Broker,
-        partition::{PartitionCell, Progress},
-        waiters::Registration,
+        partition::{PartitionCell, Progress, Wanted},
+        waiters::{Registration, Waiter},
     },
     error::Error,
     limits,
@@ -112,7 +112,10 @@ impl Broker {
         let mut results = read_all(request, &mut sources).await;
         if !request.wait_max.is_zero() && bytes_of(&results).is_some_and(|bytes| bytes < bytes_min)
         {
-            let waiter = Arc::new(Notify::new());
+            let waiter = Arc::new(Waiter::default());
+            // Woken when the broker stops as well.
+            let stop = Registration::new(&waiter);
+            self.shared.context.register(&stop);
             for source in sources.iter_mut().flatten() {
                 source.registration = Some(Registration::new(&waiter));
             }
@@ -163,11 +166,9 @@ impl Broker {
         &self,
         sources: &[Result<Source, Error>],
         missing: usize,
-        waiter: &Notify,
+        waiter: &Waiter,
         deadline: Instant,
     ) {
-        let stopped = self.shared.context.stopped();
-        tokio::pin!(stopped);
         loop {
             let mut gained = 0;
             let mut changed = false;
@@ -179,13 +180,13 @@ impl Broker {
                 gained += now.bytes_readable - source.seen.bytes_readable;
                 changed |= now.changes != source.seen.changes;
             }
-            if changed || gained >= missing as u64 {
+            let stopped = self.shared.context.check_running().is_err();
+            if changed || stopped || gained >= missing as u64 {
                 return;
             }
             tokio::select! {
-                () = waiter.notified() => {}
+                () = waiter.woken() => {}
                 () = tokio::time::sleep_until(deadline) => return,
-                () = &mut stopped => return,
             }
         }
     }
@@ -222,10 +223,12 @@ async fn read_all(
         source.seen = source.cell.progress();
         // The first batch of all is answered whatever its size, later ones only if they fit.
         let bytes_max = wanted.bytes_max.min(room).max(usize::from(empty));
-        let mut result = source
-            .cell
-            .read(wanted.from, bytes_max, request.isolation, request.access)
-            .await;
+        let isolation = request.isolation;
+        let wanted = Wanted {
+            isolation,
+            ..Wanted::from(wanted.from, bytes_max, request.access)
+        };
+        let mut result = source.cell.read(&wanted).await;
         if let Ok(fetched) = &mut result {
             let bytes = fetched.batches.len();
             if !empty && bytes > room {

@@ -4,6 +4,7 @@
 //! depend on the door.
 
 mod admin;
+mod batch_reader;
 mod builder;
 mod catalog;
 mod config;
@@ -13,6 +14,7 @@ mod groups;
 mod in_flight;
 mod offsets;
 mod partition;
+mod partition_reader;
 mod problems;
 mod produce;
 mod producers;
@@ -32,6 +34,7 @@ mod waiters;
 use std::sync::Arc;
 
 pub use admin::{NewTopic, PartitionDescription, TopicDescription};
+pub use batch_reader::{BatchReader, BatchReaderOptions, ReadLimits};
 pub use builder::BrokerBuilder;
 pub use config::BrokerConfig;
 pub use fetch::{FetchPartition, FetchRequest, FetchResponse, Fetched, FetchedPartition};

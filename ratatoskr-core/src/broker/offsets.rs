@@ -2,10 +2,13 @@
 
 use crate::{
     batch::{RecordLimits, batches},
-    broker::{Broker, partition::PartitionCell},
+    broker::{
+        Broker,
+        partition::{PartitionCell, Wanted},
+    },
     error::Error,
     name::TopicName,
-    offset::{Bounds, IsolationLevel, Offset, PartitionIndex},
+    offset::{Bounds, Offset, PartitionIndex},
     storage::Access,
     time::Timestamp,
 };
@@ -81,10 +84,8 @@ pub(super) async fn first_record_at(
     // The batch found may hold no such record: its header may say more than its records do, and
     // the ones that are meant may lie before the log start. Then a later one does.
     loop {
-        let isolation = IsolationLevel::ReadUncommitted;
-        let fetched = cell
-            .read(from, SEARCH_BYTES, isolation, Access::Inspect)
-            .await?;
+        let wanted = Wanted::from(from, SEARCH_BYTES, Access::Inspect);
+        let fetched = cell.read(&wanted).await?;
         let mut next = from;
         for slice in fetched.batches.into_slices() {
             for batch in batches(slice) {

@@ -10,17 +10,27 @@
 
 use std::{
     collections::{BTreeSet, VecDeque},
+    fmt,
+    future::{Future, poll_fn},
+    pin::{Pin, pin},
     sync::Arc,
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
-use tokio::{sync::Notify, time::Instant};
+use futures_util::future::BoxFuture;
+use tokio::time::{Instant, Sleep};
 
 use crate::{
     batch::{RecordBatch, RecordLimits, Records, batches},
     broker::{
-        Broker, offsets::first_record_at, partition::PartitionCell, topic::TopicState,
-        waiters::Registration,
+        Broker,
+        context::Context as BrokerContext,
+        offsets::first_record_at,
+        partition::{PartitionCell, Wanted},
+        partition_reader::PartitionReader,
+        topic::TopicState,
+        waiters::{Registration, Waiter},
     },
     error::Error,
     name::TopicName,
@@ -56,28 +66,29 @@ pub(super) struct ReaderOptions {
 }
 
 /// Reads records of one topic.
-#[derive(Debug)]
 pub(super) struct TopicReader {
-    broker: Broker,
+    context: Arc<BrokerContext>,
     topic: Arc<TopicState>,
     options: ReaderOptions,
     lanes: Vec<Lane>,
     /// The lane whose turn it is.
     turn: usize,
-    waiter: Arc<Notify>,
+    waiter: Arc<Waiter>,
     /// For partitions that are added.
     registration: Arc<Registration>,
+    /// For the end of the broker.
+    stop: Arc<Registration>,
+    /// For the first pause that ends.
+    timer: Option<Pin<Box<Sleep>>>,
 }
 
 /// One partition that is read.
-#[derive(Debug)]
 struct Lane {
-    cell: Arc<PartitionCell>,
-    registration: Arc<Registration>,
+    reader: PartitionReader,
     /// The next offset to read; `None` while it is not known where to start.
     next: Option<Offset>,
-    /// Changes of the partition, other than new records, up to the last read.
-    changes: Option<u64>,
+    /// Finds out where to start.
+    resolving: Option<BoxFuture<'static, Result<Offset, Error>>>,
     /// What was read and not handed out yet.
     batches: VecDeque<RecordBatch>,
     records: Option<OpenBatch>,
@@ -111,27 +122,27 @@ impl TopicReader {
                 .map(|&index| topic.partition(index))
                 .collect::<Result<_, _>>()?,
         };
-        let waiter = Arc::new(Notify::new());
-        let mut lanes: Vec<_> = cells
-            .into_iter()
-            .map(|cell| Lane::new(cell, &waiter))
-            .collect();
-        for lane in &mut lanes {
-            match lane.resolve(&options.start).await {
-                Ok(()) => {}
+        let waiter = Arc::new(Waiter::default());
+        let mut lanes = Vec::with_capacity(cells.len());
+        for cell in cells {
+            let next = match start_of(&cell, &options.start).await {
+                Ok(next) => Some(next),
                 // It will be asked again when it is back.
-                Err(error) if error.is_retryable() => {}
+                Err(error) if error.is_retryable() => None,
                 Err(error) => return Err(error),
-            }
+            };
+            lanes.push(Lane::new(cell, &waiter, next));
         }
         Ok(Self {
-            broker: broker.clone(),
+            context: Arc::clone(&broker.shared.context),
             topic,
             options,
             lanes,
             turn: 0,
             registration: Registration::new(&waiter),
+            stop: Registration::new(&waiter),
             waiter,
+            timer: None,
         })
     }
 
@@ -154,34 +165,39 @@ impl TopicReader {
     /// # Cancel safety
     /// Dropping the future loses no record.
     pub(super) async fn next(&mut self) -> Result<ConsumedRecord, Error> {
+        poll_fn(|context| self.poll_next(context)).await
+    }
+
+    /// [`next`](Self::next), for who polls.
+    pub(super) fn poll_next(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<ConsumedRecord, Error>> {
         loop {
             if let Some(next) = self.next_ready() {
-                return next;
+                return Poll::Ready(next);
             }
-            self.fill().await?;
+            ready!(self.poll_fill(context))?;
         }
     }
 
     /// Waits until a record is at hand.
-    ///
-    /// # Cancel safety
-    /// Dropping the future loses no record.
-    pub(super) async fn fill(&mut self) -> Result<(), Error> {
+    fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        // Who reads on and on lets others run.
+        ready!(pin!(tokio::task::consume_budget()).poll(context));
         loop {
-            self.broker.shared.context.check_running()?;
             // Registered before anything is looked at, so that nothing that comes after is missed.
+            self.context.register(&self.stop);
+            self.context.check_running()?;
             self.topic.register(&self.registration);
             if self.topic.is_deleted() {
-                return Err(Error::UnknownTopic(self.topic.name().clone()));
+                return Poll::Ready(Err(Error::UnknownTopic(self.topic.name().clone())));
             }
             self.add_lanes();
-            for lane in &self.lanes {
-                lane.cell.register(&lane.registration);
+            if self.read_some(context)? {
+                return Poll::Ready(Ok(()));
             }
-            if self.read_some().await? {
-                return Ok(());
-            }
-            self.wait().await;
+            ready!(self.poll_wait(context));
         }
     }
 
@@ -190,7 +206,7 @@ impl TopicReader {
         let lane = self
             .lanes
             .iter_mut()
-            .find(|lane| lane.cell.index() == record.partition);
+            .find(|lane| lane.reader.cell().index() == record.partition);
         if let Some(lane) = lane {
             lane.again = Some(record);
             lane.paused_until = Some(Instant::now() + after);
@@ -205,28 +221,28 @@ impl TopicReader {
         let have = self.lanes.len();
         if self.topic.partition_count() as usize > have {
             let added = self.topic.partitions().into_iter().skip(have);
-            self.lanes.extend(added.map(|cell| Lane {
-                next: Some(Offset::ZERO),
-                ..Lane::new(cell, &self.waiter)
-            }));
+            let waiter = &self.waiter;
+            self.lanes
+                .extend(added.map(|cell| Lane::new(cell, waiter, Some(Offset::ZERO))));
         }
     }
 
     /// Reads the first lane that has something, beginning with the one whose turn it is.
-    async fn read_some(&mut self) -> Result<bool, Error> {
+    fn read_some(&mut self, context: &mut Context<'_>) -> Result<bool, Error> {
         for step in 0..self.lanes.len() {
             let at = (self.turn + step) % self.lanes.len();
             let lane = &mut self.lanes[at];
-            match lane.read(&self.options).await {
-                // A partition that is offline notifies the waiter when it is back.
-                Ok(false) | Err(Error::PartitionOffline { .. }) => {}
-                Ok(true) => {
+            match lane.poll_read(&self.options, context) {
+                // A partition that is offline notifies the waiter when it is back; the context is
+                // woken when a disk has answered.
+                Poll::Pending | Poll::Ready(Ok(false) | Err(Error::PartitionOffline { .. })) => {}
+                Poll::Ready(Ok(true)) => {
                     lane.failures = 0;
                     self.turn = at;
                     return Ok(true);
                 }
-                Err(error) if error.is_retryable() => self.pause(at),
-                Err(error) => {
+                Poll::Ready(Err(error)) if error.is_retryable() => self.pause(at),
+                Poll::Ready(Err(error)) => {
                     self.after(at, &error);
                     return Err(error);
                 }
@@ -250,59 +266,59 @@ impl TopicReader {
 
     fn pause(&mut self, at: usize) {
         let lane = &mut self.lanes[at];
-        let backoff = self.broker.shared.context.restart_backoff(lane.failures);
+        let backoff = self.context.restart_backoff(lane.failures);
         lane.failures = lane.failures.saturating_add(1);
         lane.paused_until = Some(Instant::now() + backoff);
     }
 
     /// Waits for a change of any lane, or for the end of a pause.
-    async fn wait(&self) {
+    fn poll_wait(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let until = self.lanes.iter().filter_map(|lane| lane.paused_until).min();
-        let pause = async {
-            match until {
-                Some(until) => tokio::time::sleep_until(until).await,
-                None => std::future::pending().await,
-            }
+        let Some(until) = until else {
+            return self.waiter.poll(context);
         };
-        tokio::select! {
-            () = self.waiter.notified() => {}
-            () = pause => {}
-            () = self.broker.shared.context.stopped() => {}
+        let timer = self
+            .timer
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));
+        if timer.deadline() != until {
+            timer.as_mut().reset(until);
         }
+        if timer.as_mut().poll(context).is_ready() {
+            return Poll::Ready(());
+        }
+        self.waiter.poll(context)
     }
 }
 
+/// Where reading of a partition starts.
+async fn start_of(cell: &PartitionCell, start: &StartAt) -> Result<Offset, Error> {
+    let bounds = cell.bounds()?;
+    Ok(match start {
+        StartAt::Start => bounds.log_start,
+        StartAt::End => bounds.high_watermark,
+        StartAt::Offset(offset) => *offset,
+        StartAt::Timestamp(at) => first_record_at(cell, *at)
+            .await?
+            .unwrap_or(bounds.high_watermark),
+        StartAt::Offsets(offsets) => offsets
+            .iter()
+            .find(|(index, _)| *index == cell.index())
+            .map_or(bounds.log_start, |&(_, offset)| offset),
+    })
+}
+
 impl Lane {
-    fn new(cell: Arc<PartitionCell>, waiter: &Arc<Notify>) -> Self {
+    fn new(cell: Arc<PartitionCell>, waiter: &Arc<Waiter>, next: Option<Offset>) -> Self {
         Self {
-            cell,
-            registration: Registration::new(waiter),
-            next: None,
-            changes: None,
+            reader: PartitionReader::new(cell, waiter),
+            next,
+            resolving: None,
             batches: VecDeque::new(),
             records: None,
             again: None,
             paused_until: None,
             failures: 0,
         }
-    }
-
-    async fn resolve(&mut self, start: &StartAt) -> Result<(), Error> {
-        let bounds = self.cell.bounds()?;
-        let next = match start {
-            StartAt::Start => bounds.log_start,
-            StartAt::End => bounds.high_watermark,
-            StartAt::Offset(offset) => *offset,
-            StartAt::Timestamp(at) => first_record_at(&self.cell, *at)
-                .await?
-                .unwrap_or(bounds.high_watermark),
-            StartAt::Offsets(offsets) => offsets
-                .iter()
-                .find(|(index, _)| *index == self.cell.index())
-                .map_or(bounds.log_start, |&(_, offset)| offset),
-        };
-        self.next = Some(next);
-        Ok(())
     }
 
     fn is_paused(&mut self) -> bool {
@@ -335,8 +351,8 @@ impl Lane {
                     }
                     self.next = Some(record.offset.plus(1));
                     return Ok(Some(ConsumedRecord {
-                        topic: self.cell.topic_name().clone(),
-                        partition: self.cell.index(),
+                        topic: self.reader.cell().topic_name().clone(),
+                        partition: self.reader.cell().index(),
                         offset: record.offset,
                         record: record.into_record(),
                     }));
@@ -364,34 +380,58 @@ impl Lane {
     }
 
     /// Reads if there is something to read; whether there is something to hand out now.
-    async fn read(&mut self, options: &ReaderOptions) -> Result<bool, Error> {
+    fn poll_read(
+        &mut self,
+        options: &ReaderOptions,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<bool, Error>> {
         if self.is_paused() {
-            return Ok(false);
+            return Poll::Ready(Ok(false));
         }
         if self.again.is_some() || self.records.is_some() || !self.batches.is_empty() {
-            return Ok(true);
+            return Poll::Ready(Ok(true));
         }
-        if self.next.is_none() {
-            self.resolve(&options.start).await?;
-        }
-        let Some(next) = self.next else {
-            return Ok(false);
+        let next = match self.next {
+            Some(next) => next,
+            None => ready!(self.poll_resolve(&options.start, context))?,
         };
-        let changes = self.cell.progress().changes;
-        if self.changes == Some(changes) && self.cell.high_watermark() <= next {
-            return Ok(false);
-        }
-        let fetched = self
-            .cell
-            .read(next, options.bytes_max, options.isolation, Access::Inspect)
-            .await?;
-        self.changes = Some(changes);
-        self.cell.count_read(fetched.batches.len());
+        let wanted = Wanted {
+            isolation: options.isolation,
+            ..Wanted::from(next, options.bytes_max.max(1), Access::Inspect)
+        };
+        let Some(fetched) = ready!(self.reader.poll_read(&wanted, context))? else {
+            return Poll::Ready(Ok(false));
+        };
         for slice in fetched.batches.into_slices() {
             for batch in batches(slice) {
                 self.batches.push_back(batch?);
             }
         }
-        Ok(!self.batches.is_empty())
+        Poll::Ready(Ok(!self.batches.is_empty()))
+    }
+
+    fn poll_resolve(
+        &mut self,
+        start: &StartAt,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Offset, Error>> {
+        let resolving = self.resolving.get_or_insert_with(|| {
+            let (cell, start) = (Arc::clone(self.reader.cell()), start.clone());
+            Box::pin(async move { start_of(&cell, &start).await })
+        });
+        let resolved = ready!(resolving.as_mut().poll(context));
+        self.resolving = None;
+        let next = resolved?;
+        self.next = Some(next);
+        Poll::Ready(Ok(next))
+    }
+}
+
+impl fmt::Debug for TopicReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TopicReader")
+            .field("topic", self.topic.name())
+            .field("options", &self.options)
+            .finish_non_exhaustive()
     }
 }

@@ -2,9 +2,9 @@
 
 use std::{
     fmt,
-    future::{Future, poll_fn},
+    future::poll_fn,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use futures_core::Stream;
@@ -61,15 +61,8 @@ impl Default for StreamOptions {
 /// A partition that is offline is waited for, while records of the others keep coming.
 #[must_use = "a stream reads nothing until it is polled"]
 pub struct RecordStream {
-    state: State,
-}
-
-type Filling = Pin<Box<dyn Future<Output = (Box<TopicReader>, Result<(), Error>)> + Send>>;
-
-enum State {
-    Reading(Box<TopicReader>),
-    Waiting(Filling),
-    Ended,
+    /// `None` after the last item.
+    reader: Option<Box<TopicReader>>,
 }
 
 impl Broker {
@@ -89,7 +82,7 @@ impl Broker {
     ) -> Result<RecordStream, Error> {
         let reader = TopicReader::open(self, topic, options.into()).await?;
         Ok(RecordStream {
-            state: State::Reading(Box::new(reader)),
+            reader: Some(Box::new(reader)),
         })
     }
 }
@@ -111,35 +104,14 @@ impl Stream for RecordStream {
     type Item = Result<ConsumedRecord, Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        loop {
-            match &mut self.state {
-                State::Ended => return Poll::Ready(None),
-                State::Reading(reader) => {
-                    if let Some(item) = reader.next_ready() {
-                        return Poll::Ready(Some(item));
-                    }
-                    let State::Reading(mut reader) =
-                        std::mem::replace(&mut self.state, State::Ended)
-                    else {
-                        return Poll::Ready(None);
-                    };
-                    self.state = State::Waiting(Box::pin(async move {
-                        let filled = reader.fill().await;
-                        (reader, filled)
-                    }));
-                }
-                State::Waiting(filling) => {
-                    let (reader, filled) = std::task::ready!(filling.as_mut().poll(context));
-                    self.state = State::Reading(reader);
-                    if let Err(error) = filled {
-                        if ends(&error) {
-                            self.state = State::Ended;
-                        }
-                        return Poll::Ready(Some(Err(error)));
-                    }
-                }
-            }
+        let Some(reader) = &mut self.reader else {
+            return Poll::Ready(None);
+        };
+        let item = ready!(reader.poll_next(context));
+        if item.as_ref().is_err_and(ends) {
+            self.reader = None;
         }
+        Poll::Ready(Some(item))
     }
 }
 

@@ -9,13 +9,19 @@
 //! - Whoever wakes pays nothing where nobody waits, and for a handful of waiters at most; a crowd is
 //!   left to a task of its own, which wakes it shard by shard with room for other tasks in between.
 //!   There is one such task a partition at a time, however often the partition changes meanwhile.
+//! - A few who wait again and again, as those do who follow the end of a log, cost no allocation.
 
-use std::sync::{
-    Arc, OnceLock, Weak,
-    atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence},
+use std::{
+    future::poll_fn,
+    sync::{
+        Arc, OnceLock, Weak,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence},
+    },
+    task::{Context, Poll},
 };
 
-use tokio::{runtime::Handle, sync::Notify};
+use futures_util::task::AtomicWaker;
+use tokio::runtime::Handle;
 
 use crate::sync::Mutex;
 
@@ -23,22 +29,75 @@ const SHARDS: usize = 64;
 /// Shards that are woken by the caller itself.
 const SHARDS_WOKEN_INLINE_MAX: u32 = 4;
 
+/// So many waiters of a shard are woken without giving up the room of its list.
+const FEW: usize = 8;
+
 type Shard = Mutex<Vec<Weak<Registration>>>;
+
+/// Someone who waits for any of its registrations; one task at a time.
+#[derive(Debug, Default)]
+pub(super) struct Waiter {
+    woken: AtomicBool,
+    waker: AtomicWaker,
+}
+
+impl Waiter {
+    fn wake(&self) {
+        self.woken.store(true, Ordering::SeqCst);
+        self.waker.wake();
+    }
+
+    /// Ready once it was woken since this was ready the last time.
+    pub(super) fn poll(&self, context: &Context<'_>) -> Poll<()> {
+        if self.woken.swap(false, Ordering::SeqCst) {
+            return Poll::Ready(());
+        }
+        self.waker.register(context.waker());
+        // It may have been woken before there was a waker.
+        if self.woken.swap(false, Ordering::SeqCst) {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    }
+
+    /// Waits until it is woken, unless it was since this ended the last time.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses no wake-up.
+    pub(super) async fn woken(&self) {
+        poll_fn(|context| self.poll(context)).await;
+    }
+}
 
 /// One waiter's interest in one partition.
 #[derive(Debug)]
 pub(super) struct Registration {
-    waiter: Arc<Notify>,
+    waiter: Arc<Waiter>,
     /// Whether it is in a list, or about to be woken.
     armed: AtomicBool,
+    /// The shard it goes to, always the same one; [`SHARDS`] before the first time.
+    shard: AtomicUsize,
 }
 
 impl Registration {
-    pub(super) fn new(waiter: &Arc<Notify>) -> Arc<Self> {
+    pub(super) fn new(waiter: &Arc<Waiter>) -> Arc<Self> {
         Arc::new(Self {
             waiter: Arc::clone(waiter),
             armed: AtomicBool::new(false),
+            shard: AtomicUsize::new(SHARDS),
         })
+    }
+
+    /// Whether nothing has changed since it was registered.
+    pub(super) fn is_armed(&self) -> bool {
+        self.armed.load(Ordering::SeqCst)
+    }
+
+    fn wake(&self) {
+        // Whoever renews it before this is woken by what follows; after this, by the next.
+        self.armed.store(false, Ordering::SeqCst);
+        self.waiter.wake();
     }
 }
 
@@ -67,7 +126,11 @@ impl Waiters {
             return;
         }
         let shards = self.shards.get_or_init(Arc::default);
-        let index = self.next.fetch_add(1, Ordering::Relaxed) % SHARDS;
+        let mut index = registration.shard.load(Ordering::Relaxed);
+        if index == SHARDS {
+            index = self.next.fetch_add(1, Ordering::Relaxed) % SHARDS;
+            registration.shard.store(index, Ordering::Relaxed);
+        }
         let mut shard = shards.lists[index].lock();
         if shard.len() == shard.capacity() {
             shard.retain(|registration| registration.strong_count() > 0);
@@ -116,8 +179,23 @@ impl Default for Shards {
 
 impl Shards {
     fn wake(&self, index: usize) {
-        let taken = std::mem::take(&mut *self.lists[index].lock());
-        wake_all(taken);
+        let mut few: [Option<Weak<Registration>>; FEW] = [const { None }; FEW];
+        let mut crowd = Vec::new();
+        {
+            let mut list = self.lists[index].lock();
+            if list.len() > FEW {
+                crowd = std::mem::take(&mut *list);
+            } else {
+                for (place, registration) in few.iter_mut().zip(list.drain(..)) {
+                    *place = Some(registration);
+                }
+            }
+        }
+        for registration in few.into_iter().flatten().chain(crowd) {
+            if let Some(registration) = registration.upgrade() {
+                registration.wake();
+            }
+        }
     }
 
     /// Wakes what is due until nothing is.
@@ -146,16 +224,6 @@ fn set_bits(bits: u64) -> impl Iterator<Item = usize> {
     (0..SHARDS).filter(move |index| bits & (1 << index) != 0)
 }
 
-fn wake_all(registrations: Vec<Weak<Registration>>) {
-    for registration in registrations {
-        if let Some(registration) = registration.upgrade() {
-            // Whoever renews it before this is woken by what follows; after this, by the next.
-            registration.armed.store(false, Ordering::SeqCst);
-            registration.waiter.notify_one();
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -171,13 +239,13 @@ mod tests {
     #[tokio::test]
     async fn a_waiter_registered_before_the_wake_is_woken_once() {
         let waiters = Waiters::default();
-        let waiter = Arc::new(Notify::new());
+        let waiter = Arc::new(Waiter::default());
         let registration = Registration::new(&waiter);
         waiters.register(&registration);
         waiters.wake(&Handle::current());
-        waiter.notified().await;
+        waiter.woken().await;
         waiters.wake(&Handle::current());
-        let again = tokio::time::timeout(std::time::Duration::ZERO, waiter.notified()).await;
+        let again = tokio::time::timeout(std::time::Duration::ZERO, waiter.woken()).await;
         assert!(again.is_err(), "one registration woke twice");
     }
 
@@ -186,7 +254,7 @@ mod tests {
         let waiters = Waiters::default();
         let crowd: Vec<_> = (0..1_000)
             .map(|_| {
-                let waiter = Arc::new(Notify::new());
+                let waiter = Arc::new(Waiter::default());
                 let registration = Registration::new(&waiter);
                 waiters.register(&registration);
                 (waiter, registration)
@@ -194,14 +262,14 @@ mod tests {
             .collect();
         waiters.wake(&Handle::current());
         for (waiter, _registration) in crowd {
-            waiter.notified().await;
+            waiter.woken().await;
         }
     }
 
     #[test]
     fn waiters_that_have_gone_take_no_room() {
         let waiters = Waiters::default();
-        let waiter = Arc::new(Notify::new());
+        let waiter = Arc::new(Waiter::default());
         for _ in 0..100_000 {
             waiters.register(&Registration::new(&waiter));
         }
@@ -215,10 +283,33 @@ mod tests {
     #[test]
     fn renewing_a_registration_takes_no_room() {
         let waiters = Waiters::default();
-        let registration = Registration::new(&Arc::new(Notify::new()));
+        let registration = Registration::new(&Arc::new(Waiter::default()));
         for _ in 0..1_000 {
             waiters.register(&registration);
         }
         assert_eq!(registrations(&waiters), 1);
+    }
+
+    #[test]
+    fn one_who_waits_again_and_again_keeps_its_room() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        let waiters = Waiters::default();
+        let registration = Registration::new(&Arc::new(Waiter::default()));
+        for _ in 0..1_000 {
+            waiters.register(&registration);
+            waiters.wake(runtime.handle());
+        }
+        let shards = waiters.shards.get().unwrap();
+        let used = shards
+            .lists
+            .iter()
+            .filter(|shard| shard.lock().capacity() > 0);
+        assert_eq!(
+            used.count(),
+            1,
+            "the list of one waiter was given up and made anew"
+        );
     }
 }

@@ -89,17 +89,27 @@ pub(super) fn bytes_of(batches: &[RecordBatch]) -> Vec<u8> {
     out
 }
 
-/// The bytes of what was read, back to back, if each slice holds whole batches.
+/// The bytes of what was read, back to back, if each slice holds whole batches, and they end where
+/// it is said that they do.
 pub(super) fn bytes_read(slices: &BatchSlices) -> Result<Vec<u8>, String> {
     let mut out = Vec::with_capacity(slices.len());
+    let mut end_offset = None;
     for slice in slices.slices() {
         if slice.is_empty() {
             return Err("an empty slice".into());
         }
         for batch in batch::batches(slice.clone()) {
-            batch.map_err(|error| format!("a slice of other than whole batches: {error}"))?;
+            let batch =
+                batch.map_err(|error| format!("a slice of other than whole batches: {error}"))?;
+            end_offset = Some(batch.header().end_offset());
         }
         out.extend_from_slice(slice);
+    }
+    if slices.end_offset() != end_offset {
+        let told = slices.end_offset();
+        return Err(format!(
+            "batches that end at {end_offset:?} are said to end at {told:?}"
+        ));
     }
     Ok(out)
 }

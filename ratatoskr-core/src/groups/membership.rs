@@ -150,7 +150,12 @@ impl Membership {
         }
         if self.epoch > MemberEpoch::JOIN {
             let changed = self.target.clone();
-            out(Self::target_event(self.epoch, self.assignor, &self.topics, changed));
+            out(Self::target_event(
+                self.epoch,
+                self.assignor,
+                &self.topics,
+                changed,
+            ));
         }
     }
 

@@ -47,12 +47,18 @@ impl FrameQueue {
         self.len() == 0
     }
 
-    /// Fills `slices` with what is to be sent next; returns how many were filled.
-    pub fn fill<'a>(&'a mut self, slices: &mut [IoSlice<'a>]) -> usize {
+    /// Fills `slices` with what is to be sent next, up to so many bytes; returns how many were filled.
+    pub fn fill<'a>(&'a mut self, slices: &mut [IoSlice<'a>], bytes_max: usize) -> usize {
         self.seal();
         let mut filled = 0;
+        let mut room = bytes_max;
         for (slice, piece) in slices.iter_mut().zip(&self.sealed) {
-            *slice = IoSlice::new(piece);
+            if room == 0 {
+                break;
+            }
+            let taken = piece.len().min(room);
+            *slice = IoSlice::new(&piece[..taken]);
+            room -= taken;
             filled += 1;
         }
         filled
@@ -101,7 +107,14 @@ mod tests {
             let mut sent = Vec::new();
             while !queue.is_empty() {
                 let mut slices = [IoSlice::new(&[]); 2];
-                let filled = queue.fill(&mut slices);
+                let filled = queue.fill(&mut slices, 12);
+                assert!(
+                    slices[..filled]
+                        .iter()
+                        .map(|slice| slice.len())
+                        .sum::<usize>()
+                        <= 12
+                );
                 let slices = slices[..filled].iter();
                 let bytes: Vec<u8> = slices.flat_map(|slice| slice.to_vec()).collect();
                 let taken = step.min(bytes.len());

@@ -1,6 +1,7 @@
 //! The broker as its users see it, over a backend and a committer that do as a test tells them.
 
 mod admin;
+mod batch_reader;
 mod cancel;
 mod commit;
 mod fan_out;

@@ -14,6 +14,9 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 
 /// Slices handed to the operating system in one write.
 const SLICES_PER_WRITE_MAX: usize = 64;
+/// Bytes that are written on end before other tasks of the thread have their turn: a reader that
+/// catches up always has more to write.
+pub(super) const WRITTEN_ON_END_MAX: usize = 256 << 10;
 
 /// Reads once; 0 means that the peer sends no more.
 pub(super) fn poll_read<S: AsyncRead + Unpin>(
@@ -27,17 +30,17 @@ pub(super) fn poll_read<S: AsyncRead + Unpin>(
     Poll::Ready(Ok(read))
 }
 
-/// Sends until nothing is left or the peer takes no more for now. Ready with the bytes sent once
-/// all are, or some were.
+/// Sends until nothing is left, the peer takes no more for now, or others should have their turn.
+/// Ready with the bytes sent once all are, or some were.
 pub(super) fn poll_write<S: AsyncWrite + Unpin>(
     queue: &mut FrameQueue,
     stream: &mut S,
     cx: &mut Context<'_>,
 ) -> Poll<io::Result<usize>> {
     let mut sent = 0;
-    while !queue.is_empty() {
+    while !queue.is_empty() && sent < WRITTEN_ON_END_MAX {
         let mut slices = [IoSlice::new(&[]); SLICES_PER_WRITE_MAX];
-        let count = queue.fill(&mut slices);
+        let count = queue.fill(&mut slices, WRITTEN_ON_END_MAX - sent);
         let written = match Pin::new(&mut *stream).poll_write_vectored(cx, &slices[..count]) {
             Poll::Pending if sent > 0 => return Poll::Ready(Ok(sent)),
             written => ready!(written)?,

@@ -26,7 +26,7 @@ use tokio::{
 };
 
 use super::{
-    buffers::{poll_read, poll_write},
+    buffers::{WRITTEN_ON_END_MAX, poll_read, poll_write},
     handlers::{self, Acknowledgement, Completed, Handled, Reply, Run, Session},
     handshake::{Greeted, unsupported_version},
     subscription::Subscriptions,
@@ -81,6 +81,8 @@ struct Connection<S> {
     last_correlation: u64,
     /// Bytes read since anything else was done.
     read_on_end: usize,
+    /// Bytes written since others had their turn.
+    written_on_end: usize,
     deadlines: Deadlines,
     /// No further frame is taken: goodbye was said, or the peer sends no more.
     ending: bool,
@@ -100,6 +102,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             request_bytes: 0,
             last_correlation: 0,
             read_on_end: 0,
+            written_on_end: 0,
             deadlines: Deadlines::new(session.limits.idle_deadline),
             ending: false,
             session,
@@ -116,7 +119,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 return Ok(());
             }
             match poll_fn(|cx| self.poll_turn(drain.as_mut(), cx)).await? {
-                Turn::Progress => {}
+                Turn::Progress => {
+                    if self.written_on_end >= WRITTEN_ON_END_MAX {
+                        self.written_on_end = 0;
+                        tokio::task::yield_now().await;
+                    }
+                }
                 Turn::End => self.end(),
                 Turn::Late(what) => {
                     return Err(ErrorBody::new(ErrorCode::TimedOut, what).into());
@@ -187,7 +195,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
         self.last_correlation = self.last_correlation.max(frame.correlation);
         let bytes = frame.body.len() + frame.batches.len();
-        let correlation = frame.correlation;
         if frame.kind() == Some(Kind::Produce) && !frame.is_response() {
             let taken = self
                 .run
@@ -204,17 +211,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Handled::Later(work) => {
                 self.request_taken(bytes);
                 self.work.push(Box::pin(async move {
-                    Completed::Request {
+                    Completed {
                         bytes,
                         reply: work.await,
                     }
                 }));
             }
             Handled::Credited => {}
-        }
-        // A new subscription, or one with new credit, may have something to read.
-        if let Some(read) = self.subscriptions.next_read(correlation, &self.session) {
-            self.work.push(read);
         }
         Ok(())
     }
@@ -268,11 +271,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.read_on_end = 0;
         progress |= self.poll_acknowledgements(cx);
         progress |= self.poll_work(cx);
+        progress |= self.subscriptions.push(&self.session, &mut self.outbox, cx);
         if !self.outbox.is_empty() {
             match poll_write(&mut self.outbox, &mut self.stream, cx) {
-                Poll::Ready(Ok(_)) => progress = true,
+                Poll::Ready(Ok(sent)) => {
+                    self.written_on_end += sent;
+                    progress = true;
+                }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending => {}
+                Poll::Pending => self.written_on_end = 0,
             }
         }
         if progress {
@@ -308,25 +315,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 break;
             };
             progress = true;
-            match completed {
-                Completed::Request { bytes, reply } => {
-                    self.request_answered(bytes);
-                    self.send(reply);
-                }
-                Completed::Read {
-                    subscription,
-                    response,
-                } => {
-                    let session = &self.session;
-                    for reply in self.subscriptions.deliver(subscription, response, session) {
-                        self.send(reply);
-                    }
-                    let session = &self.session;
-                    if let Some(read) = self.subscriptions.next_read(subscription, session) {
-                        self.work.push(read);
-                    }
-                }
-            }
+            self.request_answered(completed.bytes);
+            self.send(completed.reply);
         }
         progress
     }

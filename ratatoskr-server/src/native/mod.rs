@@ -22,6 +22,7 @@ mod handlers;
 mod handshake;
 mod limits;
 mod listener;
+mod ready;
 mod subscription;
 
 pub use limits::NativeLimits;

@@ -1,46 +1,57 @@
-//! Subscriptions of one connection: an offset a partition, and credit.
+//! Subscriptions of one connection: a reader each, and credit.
 //!
-//! A subscription holds no batches. It reads only while the peer has granted both credits, one read
-//! at a time, and what it has read goes straight to the outbox.
+//! A subscription holds no batches. It reads only while the peer has granted both credits and the
+//! outbox is short, and what it has read goes straight there. It never looks at the batches: the
+//! reader tells where they end, and that is what credit pays for.
 
-use std::{collections::HashMap, time::Duration};
-
-use bytes::Bytes;
-use futures_util::future::{AbortHandle, Abortable, BoxFuture};
-use ratatoskr_core::{
-    Error,
-    batch::BatchHeader,
-    broker::{FetchPartition, FetchRequest, FetchResponse, FetchedPartition},
-    name::TopicName,
-    offset::{Bounds, IsolationLevel, Offset, PartitionIndex},
-    storage::Access,
-    wire::{Credit, Deliver, ErrorBody, ErrorCode, Subscribe},
+use std::{
+    collections::{HashMap, VecDeque},
+    task::{Context, Poll},
 };
 
-use super::handlers::{Completed, Reply, Session};
+use ratatoskr_core::{
+    Error,
+    broker::{BatchReader, BatchReaderOptions, FetchedPartition, ReadLimits},
+    offset::{Bounds, IsolationLevel, PartitionIndex},
+    storage::{Access, BatchSlices},
+    wire::{Credit, Deliver, ErrorBody, ErrorCode, FrameQueue, Subscribe},
+};
+
+use super::{
+    handlers::Session,
+    ready::{ReadyList, ReadyPlace},
+};
 
 /// Bytes of one read of a subscription at most, so that one does not crowd out the others.
-const READ_BYTES_MAX: i64 = 1 << 20;
+const READ_BYTES_MAX: usize = 512 << 10;
 
-/// How long one read waits for records before it is made anew.
-const READ_WAIT: Duration = Duration::from_mins(1);
+/// While so many bytes wait to be sent, subscriptions read no more: what is read early only takes
+/// memory, and keeps those waiting that this thread serves besides.
+const OUTBOX_BYTES_MAX: usize = 256 << 10;
 
 /// The subscriptions of a connection, each by the correlation of its subscribe request.
 #[derive(Debug, Default)]
 pub(super) struct Subscriptions {
     by_correlation: HashMap<u64, Subscription>,
+    ready: ReadyList,
+    /// Those to be polled, in turn.
+    due: VecDeque<u64>,
 }
 
 #[derive(Debug)]
 struct Subscription {
-    topic: TopicName,
-    /// Each partition with the next offset to deliver.
-    next: Vec<(PartitionIndex, Offset)>,
-    isolation: IsolationLevel,
+    source: Source,
     records: i64,
     bytes: i64,
-    /// The read under way, if there is one.
-    reading: Option<AbortHandle>,
+    place: ReadyPlace,
+}
+
+/// Where batches come from.
+#[derive(Debug)]
+enum Source {
+    Reader(Box<BatchReader>),
+    /// There is no topic, or no broker any more: what each of the partitions is told.
+    Failed(Vec<PartitionIndex>, Error),
 }
 
 impl Subscriptions {
@@ -64,14 +75,24 @@ impl Subscriptions {
             let text = "a subscription of this correlation is there";
             return Err(ErrorBody::new(ErrorCode::InvalidRequest, text));
         }
-        let subscription = Subscription {
-            topic: subscribe.topic,
-            next: subscribe.partitions,
+        let partitions = subscribe.partitions.iter().map(|&(index, _)| index);
+        let partitions: Vec<_> = partitions.collect();
+        let options = BatchReaderOptions {
+            partitions: subscribe.partitions,
             isolation: isolation(subscribe.committed),
+            access: Access::Forward,
+        };
+        let source = match session.broker.read_batches(&subscribe.topic, options) {
+            Ok(reader) => Source::Reader(Box::new(reader)),
+            Err(error) => Source::Failed(partitions, error),
+        };
+        let subscription = Subscription {
+            source,
             records: subscribe.credit.records.into(),
             bytes: subscribe.credit.bytes.into(),
-            reading: None,
+            place: self.ready.place(correlation),
         };
+        subscription.place.wake();
         self.by_correlation.insert(correlation, subscription);
         Ok(())
     }
@@ -84,6 +105,7 @@ impl Subscriptions {
     /// Ends all.
     pub(super) fn clear(&mut self) {
         self.by_correlation.clear();
+        self.due.clear();
     }
 
     /// Grants more credit; whether the subscription was there.
@@ -93,153 +115,99 @@ impl Subscriptions {
         };
         subscription.records = subscription.records.saturating_add(credit.records.into());
         subscription.bytes = subscription.bytes.saturating_add(credit.bytes.into());
+        subscription.place.wake();
         true
     }
 
-    /// The next read of a subscription, where it may read and is not reading.
-    pub(super) fn next_read(
+    /// Pushes what there is, in turn, while the outbox is short; whether there was anything.
+    pub(super) fn push(
         &mut self,
-        correlation: u64,
         session: &Session,
-    ) -> Option<BoxFuture<'static, Completed>> {
-        let subscription = self.by_correlation.get_mut(&correlation)?;
-        if !subscription.may_read() {
-            return None;
-        }
-        let (abort, registration) = AbortHandle::new_pair();
-        subscription.reading = Some(abort);
-        let request = subscription.request();
-        let broker = session.broker.clone();
-        Some(Box::pin(async move {
-            let read = Abortable::new(broker.fetch(&request), registration);
-            Completed::Read {
-                subscription: correlation,
-                response: read.await.ok(),
-            }
-        }))
-    }
-
-    /// Turns what a read brought into deliveries, as far as credit goes.
-    pub(super) fn deliver(
-        &mut self,
-        correlation: u64,
-        response: Option<Result<FetchResponse, Error>>,
-        session: &Session,
-    ) -> Vec<Reply> {
-        let (Some(subscription), Some(response)) =
-            (self.by_correlation.get_mut(&correlation), response)
-        else {
-            return Vec::new();
-        };
-        subscription.reading = None;
-        let response = match response {
-            Ok(response) => response,
-            // The broker as a whole reads no more: each partition ends with its error.
-            Err(error) => subscription.all_failed(&error),
-        };
-        let mut replies = Vec::new();
-        for part in response.partitions {
-            let (bounds, slices, error) = match part.result {
-                Ok(fetched) => {
-                    let slices = fetched.batches.into_slices();
-                    match subscription.take(part.partition, slices) {
-                        Ok(slices) => (fetched.bounds, slices, None),
-                        Err(error) => (fetched.bounds, Vec::new(), Some(error)),
-                    }
-                }
-                Err(error) => (Bounds::default(), Vec::new(), Some(error)),
+        outbox: &mut FrameQueue,
+        context: &Context<'_>,
+    ) -> bool {
+        let mut progress = false;
+        self.ready.take(&mut self.due, context);
+        while outbox.len() < OUTBOX_BYTES_MAX {
+            let Some(correlation) = self.due.pop_front() else {
+                break;
             };
-            if slices.is_empty() && error.is_none() {
+            let Some(subscription) = self.by_correlation.get_mut(&correlation) else {
                 continue;
-            }
-            if error.is_some() {
-                let partition = part.partition;
-                subscription.next.retain(|&(index, _)| index != partition);
-            }
-            let deliver = Deliver {
-                partition: part.partition,
-                bounds,
-                error: error.as_ref().map(ErrorBody::from),
             };
-            replies.push(session.push(correlation, &deliver, slices));
+            subscription.place.leave();
+            if subscription.push_once(correlation, session, outbox) {
+                progress = true;
+                // It may have more.
+                subscription.place.stay(&mut self.due);
+            }
         }
-        // The next read begins with another partition, so that a busy one does not starve the rest.
-        let partitions = subscription.next.len();
-        subscription.next.rotate_left(usize::from(partitions > 1));
-        replies
+        progress
     }
 }
 
 impl Subscription {
-    fn may_read(&self) -> bool {
-        self.reading.is_none() && self.records > 0 && self.bytes > 0 && !self.next.is_empty()
-    }
-
-    fn request(&self) -> FetchRequest {
-        let bytes_max = usize::try_from(self.bytes.min(READ_BYTES_MAX)).unwrap_or(0);
-        FetchRequest {
-            partitions: self
-                .next
-                .iter()
-                .map(|&(partition, from)| FetchPartition {
-                    topic: self.topic.clone(),
-                    partition,
-                    from,
-                    bytes_max,
-                })
-                .collect(),
-            bytes_min: 1,
-            bytes_max,
-            wait_max: READ_WAIT,
-            isolation: self.isolation,
-            // The headers are looked at to count what credit pays for.
-            access: Access::Inspect,
+    /// Pushes what one read brings; whether it brought anything.
+    fn push_once(&mut self, correlation: u64, session: &Session, outbox: &mut FrameQueue) -> bool {
+        if self.records <= 0 || self.bytes <= 0 {
+            return false;
         }
-    }
-
-    fn all_failed(&self, error: &Error) -> FetchResponse {
-        let partitions = self.next.iter().map(|&(partition, _)| FetchedPartition {
-            topic: self.topic.clone(),
-            partition,
-            result: Err(error.clone()),
-        });
-        FetchResponse {
-            partitions: partitions.collect(),
-        }
-    }
-
-    /// Takes batches while there is credit, moves the next offset on, and leaves the rest.
-    fn take(&mut self, partition: PartitionIndex, slices: Vec<Bytes>) -> Result<Vec<Bytes>, Error> {
-        let Some((_, next)) = self.next.iter_mut().find(|(index, _)| *index == partition) else {
-            return Ok(Vec::new());
+        let reader = match &mut self.source {
+            Source::Reader(reader) => reader,
+            Source::Failed(partitions, error) => {
+                let partitions = std::mem::take(partitions);
+                let failed = !partitions.is_empty();
+                for partition in partitions {
+                    let deliver = failure(partition, error);
+                    session.push(correlation, &deliver, BatchSlices::default(), outbox);
+                }
+                return failed;
+            }
         };
-        let mut taken = Vec::with_capacity(slices.len());
-        for mut slice in slices {
-            let mut end = 0;
-            while end < slice.len() && self.records > 0 && self.bytes > 0 {
-                let header = BatchHeader::decode(&slice[end..])?;
-                let covered = header
-                    .end_offset()
-                    .distance_from(header.base_offset.max(*next));
-                self.records = self.records.saturating_sub_unsigned(covered);
-                self.bytes -= i64::from(header.total_bytes);
-                *next = header.end_offset();
-                end += header.total_bytes as usize;
+        let limits = ReadLimits {
+            offsets_max: self.records.unsigned_abs(),
+            bytes_max: usize::try_from(self.bytes)
+                .map_or(READ_BYTES_MAX, |bytes| bytes.min(READ_BYTES_MAX)),
+        };
+        let FetchedPartition {
+            partition, result, ..
+        } = match reader.poll_next(limits, &mut self.place.context()) {
+            Poll::Pending | Poll::Ready(None) => return false,
+            Poll::Ready(Some(Ok(read))) => read,
+            Poll::Ready(Some(Err(error))) => {
+                // The broker as a whole reads no more: each partition ends with its error.
+                let partitions = reader.partitions().map(|(index, _)| index).collect();
+                self.source = Source::Failed(partitions, error);
+                return true;
             }
-            slice.truncate(end);
-            if !slice.is_empty() {
-                taken.push(slice);
+        };
+        match result {
+            Ok(fetched) => {
+                self.records = self.records.saturating_sub_unsigned(fetched.offsets());
+                let bytes = fetched.batches.len() as u64;
+                self.bytes = self.bytes.saturating_sub_unsigned(bytes);
+                let deliver = Deliver {
+                    partition,
+                    bounds: fetched.bounds,
+                    error: None,
+                };
+                session.push(correlation, &deliver, fetched.batches, outbox);
+            }
+            Err(error) => {
+                let deliver = failure(partition, &error);
+                session.push(correlation, &deliver, BatchSlices::default(), outbox);
             }
         }
-        Ok(taken)
+        true
     }
 }
 
-impl Drop for Subscription {
-    fn drop(&mut self) {
-        if let Some(reading) = &self.reading {
-            reading.abort();
-        }
+/// The last that is said of a partition.
+fn failure(partition: PartitionIndex, error: &Error) -> Deliver {
+    Deliver {
+        partition,
+        bounds: Bounds::default(),
+        error: Some(error.into()),
     }
 }
 

@@ -3,7 +3,7 @@
 use ratatoskr_core::{
     batch::{BatchHeader, batches},
     offset::{Offset, PartitionIndex},
-    wire::{Credit, Deliver, ErrorCode, Kind, Ping, Produce, Subscribe, Unsubscribe},
+    wire::{Credit, DeleteTopic, Deliver, ErrorCode, Kind, Ping, Produce, Subscribe, Unsubscribe},
 };
 use ratatoskr_server::native::NativeLimits;
 
@@ -193,4 +193,51 @@ async fn a_subscription_has_a_correlation_of_its_own() {
     peer.answer::<Subscribe>(1).await;
     peer.send(1, &subscribe(0, 1, 1)).await;
     peer.error(1, ErrorCode::InvalidRequest).await;
+}
+
+#[tokio::test]
+async fn each_subscription_of_a_connection_is_woken_for_every_batch() {
+    const SUBSCRIPTIONS: u64 = 50;
+    let (server, mut sender) = server_with(0).await;
+    let mut peer = server.greet().await;
+    for correlation in 1..=SUBSCRIPTIONS {
+        peer.send(correlation, &subscribe(0, 1_000, 1 << 20)).await;
+        peer.answer::<Subscribe>(correlation).await;
+    }
+    // One ends while it waits, and takes nobody along.
+    peer.send(7, &Unsubscribe {}).await;
+    peer.answer::<Unsubscribe>(7).await;
+    for batch in 0..3 {
+        fill(&mut sender, 1).await;
+        let mut woken = Vec::new();
+        for _ in 1..SUBSCRIPTIONS {
+            let frame = peer.next().await.unwrap();
+            let headers: Vec<_> = batches(frame.batches)
+                .map(|b| *b.unwrap().header())
+                .collect();
+            assert_eq!(headers.len(), 1);
+            assert_eq!(headers[0].base_offset, Offset::new(batch));
+            woken.push(frame.correlation);
+        }
+        woken.sort_unstable();
+        let expected: Vec<_> = (1..=SUBSCRIPTIONS).filter(|&at| at != 7).collect();
+        assert_eq!(woken, expected);
+    }
+}
+
+#[tokio::test]
+async fn deleting_the_topic_ends_a_subscription_that_waits() {
+    let (_server, mut peer) = server_with(1).await;
+    peer.send(1, &subscribe(1, 1_000, 1 << 20)).await;
+    peer.answer::<Subscribe>(1).await;
+    peer.send(2, &DeleteTopic { topic: topic() }).await;
+    let mut told = None;
+    while told.is_none() {
+        let frame = peer.next().await.unwrap();
+        if frame.kind() == Some(Kind::Deliver) {
+            let deliver: Deliver = frame.decode_body().unwrap();
+            told = deliver.error;
+        }
+    }
+    assert_eq!(told.unwrap().known_code(), Some(ErrorCode::UnknownTopic));
 }

@@ -98,7 +98,7 @@ impl Log {
         let first = self
             .segments
             .partition_point(|segment| segment.end_offset() <= from);
-        let mut found = Vec::new();
+        let mut found = BatchSlices::default();
         for segment in self.segments.range_mut(first..) {
             let read = segment.batches.read(from, until, bytes_max, &mut found);
             let has_room = read.ok_or_else(|| StorageError::Corrupt {
@@ -110,7 +110,7 @@ impl Log {
                 break;
             }
         }
-        Ok(BatchSlices::new(found))
+        Ok(found)
     }
 
     pub(super) fn offset_for_timestamp(&self, at: Timestamp) -> Option<TimestampedOffset> {

@@ -22,8 +22,12 @@ use super::{
     log::Log,
     names::failed,
     segment::{Extent, Segment},
-    window::{Part, Wish, mapped},
+    window::{Mapped, Part, Wish, mapped},
 };
+
+/// Once a read that may be served from a map has found so many bytes, it leaves what would have to
+/// be copied to the next one, which may find a map for it.
+const ENOUGH_BYTES: usize = 64 << 10;
 
 impl PartitionLog {
     /// Reads without waiting, as `Partition::try_read` does. May answer fewer batches than would fit,
@@ -103,9 +107,9 @@ impl Log {
         }
         let mut from = request.from;
         let mut room = request.bytes_max;
-        let mut slices: Vec<Bytes> = Vec::new();
+        let mut found = BatchSlices::default();
         while from < bounds.log_end {
-            let is_first = slices.is_empty();
+            let is_first = found.is_empty();
             if let Some(range) = self.quarantine_at(from) {
                 if is_first {
                     return Err(range.into());
@@ -125,11 +129,12 @@ impl Log {
                 room,
                 is_first,
                 may_map: request.access == Access::Forward,
+                may_copy: found.len() < ENOUGH_BYTES,
             };
             match self.part(&segment, end_offset, &wish, mode) {
                 Ok(Part::Found(bytes, next)) => {
                     room = room.saturating_sub(bytes.len());
-                    slices.push(bytes);
+                    found.push(bytes, next);
                     from = next;
                 }
                 Ok(Part::WouldBlock) if is_first => return Ok(TryRead::WouldBlock),
@@ -137,7 +142,7 @@ impl Log {
                 Ok(Part::Nothing | Part::WouldBlock) | Err(_) => break,
             }
         }
-        Ok(TryRead::Ready(BatchSlices::new(slices)))
+        Ok(TryRead::Ready(found))
     }
 
     /// The error of a read: if the segment was retired meanwhile, its offsets are out of range.
@@ -233,14 +238,18 @@ impl Log {
                 return Err(range.into());
             }
         }
-        if wish.may_map
-            && mode == Mode::Hot
-            && let Some(part) =
-                mapped(segment, wish).map_err(|e| failed("read", &segment.log_path(), e))?
-        {
-            return Ok(part);
+        let mut room = wish.room;
+        if wish.may_map && mode == Mode::Hot {
+            match mapped(segment, wish).map_err(|e| failed("read", &segment.log_path(), e))? {
+                Mapped::Part(part) => return Ok(part),
+                Mapped::WithinSpan => room = 0,
+                Mapped::Nothing => {}
+            }
+            if !wish.may_copy {
+                return Ok(Part::Nothing);
+            }
         }
-        let Some(window) = segment.window(wish) else {
+        let Some(window) = segment.window(&Wish { room, ..*wish }) else {
             return Ok(Part::Nothing);
         };
         if window.start == window.end {

@@ -112,9 +112,9 @@ impl Tail {
         if pieces.offsets()?.start > from {
             return None;
         }
-        let mut slices = Vec::new();
-        pieces.read(from, until, bytes_max, &mut slices)?;
-        Some(BatchSlices::new(slices))
+        let mut found = BatchSlices::default();
+        pieces.read(from, until, bytes_max, &mut found)?;
+        Some(found)
     }
 
     /// Drops what ends at or below `offset`.

@@ -87,6 +87,7 @@ impl Log {
             room: usize::MAX,
             is_first: true,
             may_map: false,
+            may_copy: true,
         };
         let Part::Found(bytes, _) = self.part(segment, end_offset, &wish, Mode::Cold)? else {
             return Ok(None);

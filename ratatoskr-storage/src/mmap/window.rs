@@ -3,10 +3,7 @@
 use std::{io, sync::Arc};
 
 use bytes::Bytes;
-use ratatoskr_core::{
-    batch::{BatchHeader, RecordBatch},
-    offset::Offset,
-};
+use ratatoskr_core::{batch::RecordBatch, offset::Offset};
 
 use super::{
     Quarantined,
@@ -29,6 +26,8 @@ pub(super) struct Wish {
     /// Whether one batch is to be returned even if there is no room for it.
     pub(super) is_first: bool,
     pub(super) may_map: bool,
+    /// Whether what cannot be mapped is worth a copy.
+    pub(super) may_copy: bool,
 }
 
 /// Part of a segment's log file between two index entries (or the ends of the log).
@@ -57,9 +56,10 @@ impl Part {
     /// What a wish finds in `bytes`, which are whole batches that were verified.
     pub(super) fn of(bytes: &Bytes, wish: &Wish) -> Self {
         wanted(bytes, wish.from, wish.until, wish.room, wish.is_first)
-            .map(|range| bytes.slice(range))
-            .and_then(|found| last_header(&found).map(|last| (found, last.end_offset())))
-            .map_or(Self::Nothing, |(found, next)| Self::Found(found, next))
+            .filter(|(range, _)| !range.is_empty())
+            .map_or(Self::Nothing, |(range, next)| {
+                Self::Found(bytes.slice(range), next)
+            })
     }
 }
 
@@ -162,25 +162,41 @@ pub(super) fn before(entries: &[IndexEntry], number: usize) -> Option<(u64, Offs
     Some((entry.end_position.into(), entry.end_offset))
 }
 
+/// What a map has of a wish.
+#[derive(Debug)]
+pub(super) enum Mapped {
+    Part(Part),
+    /// The wish begins within a span: the rest of that has to be copied, what follows need not be.
+    WithinSpan,
+    /// The segment has no map yet, or no whole span fits.
+    Nothing,
+}
+
 /// Whole spans as a slice of the map, if the wish begins at one, they fit, and are in the page cache.
-pub(super) fn mapped(segment: &Arc<Segment>, wish: &Wish) -> io::Result<Option<Part>> {
+pub(super) fn mapped(segment: &Arc<Segment>, wish: &Wish) -> io::Result<Mapped> {
     let (start, end, end_offset, bytes) = {
         let contents = segment.contents.read();
         let (Some(held), Some(extent)) = (&contents.entries, contents.extent) else {
-            return Ok(None);
+            return Ok(Mapped::Nothing);
         };
+        if !contents.is_sealed {
+            return Ok(Mapped::Nothing);
+        }
         let entries = held.value.as_slice();
         let first = entries.partition_point(|entry| entry.end_offset <= wish.from);
         let (start, start_offset) = before(entries, first).unwrap_or((0, segment.base_offset));
+        if start_offset != wish.from {
+            return Ok(Mapped::WithinSpan);
+        }
         let most = start.saturating_add(wish.room as u64);
         let fits = entries.partition_point(|entry| {
             u64::from(entry.end_position) <= most && entry.end_offset <= wish.until
         });
         let Some(last) = entries.get(..fits).and_then(<[_]>::last) else {
-            return Ok(None);
+            return Ok(Mapped::Nothing);
         };
-        if !contents.is_sealed || start_offset != wish.from || fits <= first {
-            return Ok(None);
+        if fits <= first {
+            return Ok(Mapped::Nothing);
         }
         (
             start,
@@ -194,20 +210,20 @@ pub(super) fn mapped(segment: &Arc<Segment>, wish: &Wish) -> io::Result<Option<P
     let mut at = start;
     while at < end {
         if !log.try_read_exact_at(&mut probe, at)? {
-            return Ok(Some(Part::WouldBlock));
+            return Ok(Mapped::Part(Part::WouldBlock));
         }
         at += PROBE_BYTES;
     }
     if !log.try_read_exact_at(&mut probe, end - 1)? {
-        return Ok(Some(Part::WouldBlock));
+        return Ok(Mapped::Part(Part::WouldBlock));
     }
     let (Ok(from), Ok(to)) = (usize::try_from(start), usize::try_from(end)) else {
-        return Ok(None);
+        return Ok(Mapped::Nothing);
     };
-    Ok(segment
-        .map(bytes)?
-        .filter(|map| to <= map.len())
-        .map(|map| Part::Found(map.slice(from..to), end_offset)))
+    let map = segment.map(bytes)?.filter(|map| to <= map.len());
+    Ok(map.map_or(Mapped::Nothing, |map| {
+        Mapped::Part(Part::Found(map.slice(from..to), end_offset))
+    }))
 }
 
 /// Whether offsets may be missing between batches.
@@ -239,14 +255,4 @@ fn parsed(span: &Bytes, mut offset: Offset, gaps: Gaps) -> Result<(), (usize, Of
         }
     }
     Ok(())
-}
-
-fn last_header(bytes: &[u8]) -> Option<BatchHeader> {
-    let mut rest = bytes;
-    let mut last = None;
-    while let Ok(header) = BatchHeader::decode(rest) {
-        rest = rest.get(header.total_bytes as usize..)?;
-        last = Some(header);
-    }
-    last
 }

@@ -32,6 +32,7 @@ const SABOTAGES: &[(Fault, &str)] = &[
     (Fault::ByteChanged, "batches_are_kept_byte_for_byte"),
     (Fault::LeaderEpochLost, "batches_are_kept_byte_for_byte"),
     (Fault::BatchSplit, "no_batch_is_split_across_slices"),
+    (Fault::EndOffsetShort, "a_read_returns_every_batch_in_order"),
     (Fault::UntilIgnored, "a_read_ends_before_until"),
     (Fault::BytesMaxIgnored, "a_read_keeps_to_bytes_max"),
     (
@@ -155,6 +156,7 @@ fn random_operations_find_most_of_what_is_wrong_with_a_log() {
         Fault::ByteChanged,
         Fault::LeaderEpochLost,
         Fault::BatchSplit,
+        Fault::EndOffsetShort,
         Fault::UntilIgnored,
         Fault::BytesMaxIgnored,
         Fault::FirstBatchTooLarge,

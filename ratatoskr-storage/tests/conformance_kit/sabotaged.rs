@@ -38,6 +38,8 @@ pub(crate) enum Fault {
     ByteChanged,
     LeaderEpochLost,
     BatchSplit,
+    /// What is read is said to end one offset before it does.
+    EndOffsetShort,
     UntilIgnored,
     BytesMaxIgnored,
     /// A read whose first batch passes `bytes_max` is empty.
@@ -228,15 +230,21 @@ impl SabotagedPartition {
             Some(Fault::ByteChanged) if !bytes.is_empty() => {
                 let mut bytes = bytes.to_vec();
                 *bytes.last_mut().unwrap() ^= 1;
-                return BatchSlices::new(vec![bytes.into()]);
+                return slices([bytes.into()], found.end_offset());
             }
             Some(Fault::BatchSplit) if !bytes.is_empty() => {
                 let middle = bytes.len() / 2;
-                return BatchSlices::new(vec![bytes.slice(..middle), bytes.slice(middle..)]);
+                let halves = [bytes.slice(..middle), bytes.slice(middle..)];
+                return slices(halves, found.end_offset());
+            }
+            Some(Fault::EndOffsetShort) if let Some(end) = found.end_offset() => {
+                let short = Offset::new(end.get() - 1);
+                return slices(found.into_slices(), Some(short));
             }
             _ => return found,
         }
-        BatchSlices::new(batches.iter().map(RecordBatch::to_bytes).collect())
+        let end_offset = batches.last().map(|batch| batch.header().end_offset());
+        slices(batches.iter().map(RecordBatch::to_bytes), end_offset)
     }
 }
 
@@ -349,4 +357,13 @@ impl Partition for SabotagedPartition {
         }
         stats
     }
+}
+
+/// These slices, which are said to end at `end_offset`.
+fn slices(slices: impl IntoIterator<Item = Bytes>, end_offset: Option<Offset>) -> BatchSlices {
+    let mut found = BatchSlices::default();
+    for slice in slices {
+        found.push(slice, end_offset.unwrap_or_default());
+    }
+    found
 }

@@ -4,11 +4,14 @@ use std::collections::BTreeSet;
 
 use crate::{
     batch::{RecordLimits, batches},
-    broker::{Broker, partition::PartitionCell},
+    broker::{
+        Broker,
+        partition::{PartitionCell, Wanted},
+    },
     error::Error,
     groups::{CommittedOffset, GroupError, MemberId, PartitionKey, PartitionLag},
     name::{GroupId, TopicName},
-    offset::{IsolationLevel, Offset},
+    offset::Offset,
     storage::Access,
     time::Timestamp,
 };
@@ -97,8 +100,8 @@ impl Broker {
 /// When the record at this offset, or the next one there is, was created; `None` where that cannot
 /// be read or is not known.
 async fn created_at(cell: &PartitionCell, at: Offset) -> Option<Timestamp> {
-    let read = cell.read(at, 1, IsolationLevel::ReadUncommitted, Access::Inspect);
-    for slice in read.await.ok()?.batches.into_slices() {
+    let wanted = Wanted::from(at, 1, Access::Inspect);
+    for slice in cell.read(&wanted).await.ok()?.batches.into_slices() {
         for batch in batches(slice) {
             let batch = batch.ok()?;
             for record in batch.records(&RecordLimits::default()).ok()? {

@@ -28,7 +28,11 @@ impl Broker {
         let shard = if request.epoch == MemberEpoch::JOIN {
             self.group_shard(&request.group).await?
         } else {
-            let existing = self.shared.groups.log.existing_shard(self, &request.group)?;
+            let existing = self
+                .shared
+                .groups
+                .log
+                .existing_shard(self, &request.group)?;
             existing.ok_or_else(|| GroupError::UnknownMember {
                 group: request.group.clone(),
                 member: request.member.clone(),

@@ -5,12 +5,15 @@
 
 use crate::{
     batch::{BatchHeader, RecordBatch},
-    broker::{Broker, partition::PartitionCell},
+    broker::{
+        Broker,
+        partition::{PartitionCell, Wanted},
+    },
     config::Durability,
     error::Error,
     groups::{CommittedOffset, PartitionKey},
     name::TopicName,
-    offset::{IsolationLevel, LeaderEpoch, Offset},
+    offset::{LeaderEpoch, Offset},
     storage::Access,
 };
 
@@ -45,10 +48,7 @@ impl Broker {
             }
             Err(error) => return Err(error),
         };
-        // What was committed while the log was being walked is looked at the next time.
-        let Some(epoch) = cell.leader_epoch() else {
-            return Ok(Looked::Well);
-        };
+        let epoch = cell.leader_epoch().await?;
         let set_back = |offset| {
             Looked::Truncated(CommittedOffset {
                 offset,
@@ -99,8 +99,14 @@ async fn first_after(
 
 /// The batch at this offset, or the next one.
 async fn header_at(cell: &PartitionCell, at: Offset) -> Result<Option<BatchHeader>, Error> {
-    let read = cell.read(at, 1, IsolationLevel::ReadUncommitted, Access::Inspect);
-    let first = read.await?.batches.into_slices().into_iter().next();
+    let wanted = Wanted::from(at, 1, Access::Inspect);
+    let first = cell
+        .read(&wanted)
+        .await?
+        .batches
+        .into_slices()
+        .into_iter()
+        .next();
     let Some(mut slice) = first else {
         return Ok(None);
     };

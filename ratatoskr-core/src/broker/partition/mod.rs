@@ -28,11 +28,12 @@ use std::{
     time::Duration,
 };
 
+use arc_swap::ArcSwapOption;
 use tokio::sync::{Notify, oneshot};
 
 pub use maintain::PartitionState;
 pub use read::Fetched;
-pub(super) use read::Progress;
+pub(super) use read::{Progress, TryFetched, Wanted};
 pub(super) use settle::Settled;
 use settle::{Pending, Sink};
 
@@ -52,7 +53,7 @@ use crate::{
     name::TopicName,
     offset::{LeaderEpoch, Offset, PartitionIndex},
     storage::Partition,
-    sync::{Mutex, RwLock},
+    sync::Mutex,
 };
 
 /// One partition.
@@ -63,7 +64,7 @@ pub(super) struct PartitionCell {
     this: Weak<Self>,
     inner: Mutex<Inner>,
     /// The log for readers, who do not take the lock; there while the partition is open.
-    reader: RwLock<Option<Reader>>,
+    reader: ArcSwapOption<Reader>,
     /// Written under the lock.
     high_watermark: AtomicU64,
     readable: Readable,
@@ -99,7 +100,7 @@ enum State {
 }
 
 /// The log of one opening, for readers.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Reader {
     opening: u64,
     log: Arc<dyn Partition>,
@@ -163,7 +164,7 @@ impl PartitionCell {
                 opening: 0,
                 restarts: 0,
             }),
-            reader: RwLock::new(None),
+            reader: ArcSwapOption::empty(),
             high_watermark: AtomicU64::new(0),
             readable: Readable::default(),
             changes: AtomicU64::new(0),
@@ -216,7 +217,7 @@ impl PartitionCell {
 
     /// Whether the log is open.
     pub(super) fn is_open(&self) -> bool {
-        self.reader.read().is_some()
+        self.reader.load().is_some()
     }
 
     /// Why the partition is down, if it is, and for the how manieth time.

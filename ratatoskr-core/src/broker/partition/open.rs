@@ -1,6 +1,9 @@
 //! Opening a partition's log: on first use, and again after a failure.
 
-use std::{collections::VecDeque, sync::Weak};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Weak},
+};
 
 use super::{CommitPath, Inner, OpenLog, PartitionCell, Reader, State, settle::Sink};
 use crate::{
@@ -88,10 +91,10 @@ impl PartitionCell {
             open.holds = 1;
             self.spawn_recover(inner.opening, &log, &bounds);
         }
-        *self.reader.write() = Some(Reader {
+        self.reader.store(Some(Arc::new(Reader {
             opening: inner.opening,
             log,
-        });
+        })));
         inner.state = State::Open(Box::new(open));
         self.changed();
         Ok(())

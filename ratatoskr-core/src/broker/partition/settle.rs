@@ -283,7 +283,7 @@ impl PartitionCell {
     /// Ends everything that goes with an open log, which the caller has just replaced.
     pub(super) fn close_open(&self, inner: &mut Inner, open: OpenLog, error: &Error) {
         inner.opening += 1;
-        *self.reader.write() = None;
+        self.reader.store(None);
         match open.path {
             CommitPath::Committer(sink) => sink.close(),
             CommitPath::Immediate | CommitPath::Interval(_) | CommitPath::Flush => {

@@ -15,9 +15,9 @@ use super::{
 };
 use crate::{
     batch::{RecordLimits, batches},
-    broker::supervision::panic_message,
+    broker::{partition::Wanted, supervision::panic_message},
     error::Error,
-    offset::{IsolationLevel, Offset},
+    offset::Offset,
     storage::Access,
 };
 
@@ -88,10 +88,8 @@ impl<M: Machine> Shard<M> {
         };
         let mut next = self.cell.bounds()?.log_start;
         while next < end {
-            let read = self
-                .cell
-                .read(next, READ_BYTES, IsolationLevel::default(), Access::Inspect)
-                .await?;
+            let wanted = Wanted::from(next, READ_BYTES, Access::Inspect);
+            let read = self.cell.read(&wanted).await?;
             let from = next;
             for slice in read.batches.into_slices() {
                 for batch in batches(slice) {

@@ -10,8 +10,11 @@ use tokio::sync::Notify;
 use super::{Machine, entry::Entry};
 use crate::{
     broker::{
-        context::Context, partition::PartitionCell, produce::PendingProduce,
-        supervision::panic_message, waiters::Registration,
+        context::Context,
+        partition::PartitionCell,
+        produce::PendingProduce,
+        supervision::panic_message,
+        waiters::{Registration, Waiter},
     },
     error::Error,
     offset::Offset,
@@ -61,7 +64,10 @@ pub(in crate::broker) struct Change<E, T> {
 
 impl<E, T> Change<E, T> {
     /// Nothing has to be kept.
-    #[cfg_attr(not(test), expect(dead_code, reason = "queues decide on nothing at times"))]
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "queues decide on nothing at times")
+    )]
     pub(in crate::broker) const fn nothing(answer: T) -> Self {
         Self {
             events: Vec::new(),
@@ -261,7 +267,7 @@ impl<M: Machine> Shard<M> {
         if self.cell.high_watermark() >= end {
             return Ok(());
         }
-        let waiter = Arc::new(Notify::new());
+        let waiter = Arc::new(Waiter::default());
         let registration = Registration::new(&waiter);
         loop {
             self.cell.register(&registration);
@@ -276,7 +282,7 @@ impl<M: Machine> Shard<M> {
             }
             self.context().check_running()?;
             tokio::select! {
-                () = waiter.notified() => {}
+                () = waiter.woken() => {}
                 () = dropped => {}
                 // Nothing is on its way any more: what is not there by now will not come.
                 () = self.cell.settled() => {

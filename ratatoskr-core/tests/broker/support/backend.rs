@@ -11,7 +11,6 @@ use std::{
 };
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use ratatoskr_core::{
     batch::RecordBatch,
     config::{Durability, TopicConfig},
@@ -24,7 +23,7 @@ use ratatoskr_core::{
     sync::Mutex,
     time::Timestamp,
 };
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
 /// What can be made to fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -69,6 +68,9 @@ struct Control {
     faults: Mutex<Faults>,
     opened: AtomicU64,
     flushes: AtomicU64,
+    /// The partition whose reads wait.
+    cold: Mutex<Option<Place>>,
+    warmed: Notify,
 }
 
 impl Control {
@@ -151,6 +153,26 @@ impl TestStorage {
 
     pub(crate) fn let_flushes_through(&self, count: usize) {
         self.flush_permits.add_permits(count);
+    }
+
+    /// Reads of this partition wait from now on, until all are let through.
+    pub(crate) fn stop_reads(&self, topic: &TopicName, partition: PartitionIndex) {
+        *self.control.cold.lock() = Some((topic.clone(), partition));
+    }
+
+    pub(crate) fn let_reads_through(&self) {
+        *self.control.cold.lock() = None;
+        self.control.warmed.notify_waiters();
+    }
+
+    /// Takes a batch out of a log, as compaction would.
+    pub(crate) fn compact_away(&self, topic: &TopicName, partition: PartitionIndex, at: Offset) {
+        let topics = self.topics.lock();
+        let topic = topics.values().find(|there| there.name == *topic).unwrap();
+        let log = Arc::clone(&topic.logs.lock()[&partition]);
+        log.lock()
+            .batches
+            .retain(|batch| batch.header().base_offset != at);
     }
 
     /// How many flushes have been asked for.
@@ -339,6 +361,9 @@ impl Partition for TestPartition {
 
     fn try_read(&self, request: &ReadRequest) -> StorageResult<TryRead> {
         self.meet(Operation::Read)?;
+        if self.control.cold.lock().as_ref() == Some(&self.place) {
+            return Ok(TryRead::WouldBlock);
+        }
         let log = self.log.lock();
         if request.from < log.start || request.from > log.end {
             return Err(StorageError::OffsetOutOfRange {
@@ -346,26 +371,29 @@ impl Partition for TestPartition {
                 bounds: log.bounds(),
             });
         }
-        let mut slices: Vec<Bytes> = Vec::new();
+        let mut found = BatchSlices::default();
         let mut bytes = 0;
         let wanted = log
             .live()
             .filter(|batch| batch.header().end_offset() > request.from);
         for batch in wanted {
             bytes += batch.total_bytes();
-            let over = bytes > request.bytes_max && !slices.is_empty();
+            let over = bytes > request.bytes_max && !found.is_empty();
             if over || batch.header().base_offset >= request.until {
                 break;
             }
-            slices.push(batch.to_bytes());
+            found.push(batch.to_bytes(), batch.header().end_offset());
         }
-        Ok(TryRead::Ready(BatchSlices::new(slices)))
+        Ok(TryRead::Ready(found))
     }
 
     async fn read(&self, request: &ReadRequest) -> StorageResult<BatchSlices> {
-        match self.try_read(request)? {
-            TryRead::Ready(found) => Ok(found),
-            TryRead::WouldBlock => unreachable!("everything is at hand"),
+        loop {
+            let warmed = self.control.warmed.notified();
+            match self.try_read(request)? {
+                TryRead::Ready(found) => return Ok(found),
+                TryRead::WouldBlock => warmed.await,
+            }
         }
     }
 

@@ -14,7 +14,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::future::BoxFuture;
 use ratatoskr_core::{
     Broker, Error,
-    broker::FetchResponse,
+    storage::BatchSlices,
     wire::{
         self, Body, Done, ErrorBody, ErrorCode, Frame, FrameError, FrameQueue, Kind, Ping, Request,
     },
@@ -52,15 +52,10 @@ pub(super) enum Handled {
     Credited,
 }
 
-/// What work that was waited for ended with.
-pub(super) enum Completed {
-    /// The answer to a request of this many bytes.
-    Request { bytes: usize, reply: Reply },
-    /// What a subscription has read; nothing if it ended meanwhile.
-    Read {
-        subscription: u64,
-        response: Option<Result<FetchResponse, Error>>,
-    },
+/// The answer to a request of this many bytes, which was waited for.
+pub(super) struct Completed {
+    pub(super) bytes: usize,
+    pub(super) reply: Reply,
 }
 
 /// A command that waits for the broker and answers with a body alone.
@@ -200,19 +195,36 @@ impl Session {
         }
     }
 
-    /// A frame that nobody asked for.
-    pub(super) fn push<B: Body>(&self, correlation: u64, body: &B, batches: Vec<Bytes>) -> Reply {
-        let mut head = BytesMut::new();
-        let bytes = batches.iter().map(Bytes::len).sum();
-        match wire::encode(self.version, correlation, body, bytes, &mut head) {
-            Ok(()) => Reply { head, batches },
-            Err(error) => self.cannot_encode(correlation, &error),
+    /// A frame that nobody asked for, written behind what is in `out`.
+    pub(super) fn push<B: Body>(
+        &self,
+        correlation: u64,
+        body: &B,
+        batches: BatchSlices,
+        out: &mut FrameQueue,
+    ) {
+        match wire::encode(self.version, correlation, body, batches.len(), out.tail()) {
+            Ok(()) => batches
+                .into_slices()
+                .into_iter()
+                .for_each(|slice| out.push(slice)),
+            Err(error) => {
+                out.tail()
+                    .unsplit(self.cannot_encode(correlation, &error).head);
+            }
         }
     }
 
     /// An error in place of a response.
     fn error(&self, correlation: u64, error: &ErrorBody) -> Reply {
-        self.push(correlation, error, Vec::new())
+        let mut head = BytesMut::new();
+        match wire::encode(self.version, correlation, error, 0, &mut head) {
+            Ok(()) => Reply {
+                head,
+                batches: Vec::new(),
+            },
+            Err(error) => self.cannot_encode(correlation, &error),
+        }
     }
 
     /// What is left to say where a response cannot be written, for example because it is longer than

@@ -1,3 +1,4 @@
+use bytes::Bytes;
 use ratatoskr_core::storage::{StorageError, TryRead};
 
 use super::*;
@@ -115,6 +116,41 @@ fn a_sealed_segment_is_served_from_a_map_that_outlives_it() {
     let found = parse(found);
     assert!(found.len() >= 5);
     assert_eq!(found, all[..found.len()]);
+}
+
+#[test]
+fn a_reader_that_begins_within_a_span_goes_on_from_maps() {
+    let mut fixture = Fixture::new();
+    fixture.config.segment_bytes = 200_000;
+    let (log, _) = fixture.open(None);
+    let all = append(&log, 3_000);
+    // The second of the three batches of the first span.
+    let mut next = Offset::new(2);
+    let sealed_end = log.stats().segments[0].end_offset;
+    let mut slices = Vec::new();
+    while slices.len() < 3 {
+        let mut request = request(next.get(), 70_000);
+        request.access = Access::Forward;
+        let TryRead::Ready(found) = log.try_read(&request).unwrap() else {
+            eprintln!("SKIPPED: this system cannot tell what is in the page cache");
+            return;
+        };
+        let first = usize::try_from(next.get() / 2).unwrap();
+        next = found.end_offset().unwrap();
+        assert!(next < sealed_end);
+        let read = found.slices().iter().map(Bytes::len).collect::<Vec<_>>();
+        let batches = parse(found);
+        assert_eq!(batches, all[first..first + batches.len()]);
+        // Whole spans, though a batch or two of the next one would fit.
+        assert_eq!((next.get() / 2) % 3, 0, "{read:?}");
+        slices.extend(read);
+    }
+    let rest_of_span: usize = all[1..3].iter().map(RecordBatch::total_bytes).sum();
+    assert_eq!(slices[0], rest_of_span);
+    assert!(
+        slices[1..].iter().all(|&bytes| bytes > 69_000),
+        "{slices:?}"
+    );
 }
 
 #[test]

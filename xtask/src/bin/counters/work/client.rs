@@ -10,6 +10,8 @@ use crate::meter::Meter;
 
 /// Records of a round.
 const RECORDS: usize = 1_000;
+/// Records of a round that are read one at a time.
+const FOLLOWED: usize = 50;
 /// Records of a batch that is read.
 const BATCH: usize = 100;
 /// Longer than a round: the flush at its end sends the batch, so it is always the same one.
@@ -56,7 +58,29 @@ pub(super) async fn consume(mut stage: Stage) -> Result<Meter> {
     Ok(stage.meter)
 }
 
+/// One record at a time, published in process, and read by a consumer that keeps up. All take turns
+/// on the one worker, so whether it falls asleep between two records is not left to the machine.
+pub(super) async fn follow(mut stage: Stage) -> Result<Meter> {
+    let client = connect(&stage).await?;
+    let mut consumer = client.consumer(&stage.topic).open().await?;
+    for _ in 0..ROUNDS {
+        let (broker, topic) = (stage.broker.clone(), stage.topic.clone());
+        stage.meter.begin()?;
+        let following = stage.server.spawn(async move {
+            for _ in 0..FOLLOWED {
+                broker.publish(&topic, record()).await?;
+                consumer.next().await.context("a consumer that goes on")??;
+            }
+            anyhow::Ok(consumer)
+        });
+        consumer = following.await??;
+        stage.meter.end(FOLLOWED)?;
+    }
+    Ok(stage.meter)
+}
+
 async fn connect(stage: &Stage) -> Result<Client> {
     let address = serve(stage.broker.clone(), &stage.server).await?;
-    Ok(Client::connect(&format!("ratatoskr://{address}")).await?)
+    let connecting = async move { Client::connect(&format!("ratatoskr://{address}")).await };
+    Ok(stage.server.spawn(connecting).await??)
 }

@@ -69,7 +69,7 @@ macro_rules! workload {
 }
 
 /// All of them, in the order of the reports.
-pub(crate) const ALL: [Workload; 15] = [
+pub(crate) const ALL: [Workload; 16] = [
     workload!("publish-memory", Memory, false, in_process::publish),
     workload!("publish-os", Os, false, in_process::publish),
     workload!("publish-fsync", Fsync, false, in_process::publish),
@@ -90,6 +90,7 @@ pub(crate) const ALL: [Workload; 15] = [
     workload!("native-push-memory", Memory, true, native::push),
     workload!("client-produce-memory", Memory, false, client::produce),
     workload!("client-consume-memory", Memory, false, client::consume),
+    workload!("client-follow-memory", Memory, false, client::follow),
 ];
 
 /// Runs a workload with its data under `directory`.
