@@ -141,8 +141,8 @@ impl GroupConsumerBuilder {
         };
         let member = join.member.clone();
         let progress = Arc::new(Progress::default());
-        let (updates, updated) = mpsc::unbounded_channel();
-        let (commands, commanded) = mpsc::channel(COMMANDS_MAX);
+        let (updates, told) = mpsc::unbounded_channel();
+        let (commands, asked) = mpsc::channel(COMMANDS_MAX);
         let start = options.start.clone();
         let mut session = Session::new(
             client.clone(),
@@ -153,12 +153,12 @@ impl GroupConsumerBuilder {
             updates,
         );
         session.begin().await?;
-        tokio::spawn(session.run(commanded));
+        tokio::spawn(session.run(asked));
         Ok(GroupConsumer {
             member,
             reading: Reading::new(client, options, Arc::clone(&progress)),
             progress,
-            updates: updated,
+            updates: told,
             commands,
             ended: false,
         })

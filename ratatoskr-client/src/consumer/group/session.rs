@@ -67,7 +67,7 @@ pub(super) struct Session {
     waiting: BTreeSet<Place>,
     heartbeat_at: Instant,
     heartbeat_interval: Duration,
-    session_timeout: Duration,
+    expelled_after: Duration,
     commit_at: Instant,
     /// When the last heartbeat left that was answered.
     heard_at: Instant,
@@ -98,7 +98,7 @@ impl Session {
             waiting: BTreeSet::new(),
             heartbeat_at: now,
             heartbeat_interval: Duration::ZERO,
-            session_timeout: FOREVER,
+            expelled_after: FOREVER,
             commit_at: now + commit_every.unwrap_or(FOREVER),
             heard_at: now,
             failures: 0,
@@ -197,7 +197,7 @@ impl Session {
     fn take(&mut self, answer: GroupHeartbeatResponse, sent_at: Instant) {
         self.epoch = answer.epoch;
         self.heartbeat_interval = answer.heartbeat_interval;
-        self.session_timeout = answer.session_timeout;
+        self.expelled_after = answer.session_timeout;
         self.heartbeat_at = Instant::now() + self.heartbeat_interval;
         self.heard_at = sent_at;
         self.failures = 0;
@@ -323,7 +323,7 @@ impl Session {
         if !self.passes(&error) {
             return Err(Ended(error));
         }
-        let silent = self.heard_at.elapsed() >= self.session_timeout;
+        let silent = self.heard_at.elapsed() >= self.expelled_after;
         if silent && self.epoch != MemberEpoch::JOIN {
             // By now others may have been given what this member had.
             self.lose_all(error);

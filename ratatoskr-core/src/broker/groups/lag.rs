@@ -101,8 +101,7 @@ impl Broker {
 /// be read or is not known.
 async fn created_at(cell: &PartitionCell, at: Offset) -> Option<Timestamp> {
     let wanted = Wanted::from(at, 1, Access::Inspect);
-    let read = cell.read(&wanted);
-    for slice in read.await.ok()?.batches.into_slices() {
+    for slice in cell.read(&wanted).await.ok()?.batches.into_slices() {
         for batch in batches(slice) {
             let batch = batch.ok()?;
             for record in batch.records(&RecordLimits::default()).ok()? {

@@ -36,8 +36,10 @@ impl Broker {
         offsets: &[OffsetCommit],
     ) -> Result<(), Error> {
         let now = self.shared.context.clock.now();
-        let commits = offsets.iter().map(|commit| self.to_commit(commit, now));
-        let commits = commits.collect::<Result<Vec<_>, _>>()?;
+        let mut commits = Vec::with_capacity(offsets.len());
+        for commit in offsets {
+            commits.push(self.to_commit(commit, now).await?);
+        }
         let member = member.map(|(id, epoch)| (id.clone(), epoch));
         self.commit(group, member.as_ref(), commits).await
     }
@@ -64,7 +66,7 @@ impl Broker {
             .await
     }
 
-    fn to_commit(&self, commit: &OffsetCommit, now: Timestamp) -> Result<Commit, Error> {
+    async fn to_commit(&self, commit: &OffsetCommit, now: Timestamp) -> Result<Commit, Error> {
         let key = self.partition_key(&commit.topic, commit.partition)?;
         let cell = self.topic(&commit.topic)?.partition(commit.partition)?;
         let leader_epoch = match cell.bounds() {
@@ -74,17 +76,20 @@ impl Broker {
                     bounds,
                 });
             }
-            Ok(_) => cell.leader_epoch(),
+            Ok(_) => cell.leader_epoch().await,
+            Err(error) => Err(error),
+        };
+        let leader_epoch = match leader_epoch {
             // What was processed before the partition went down may be said all the same.
-            Err(Error::PartitionOffline { .. }) => None,
-            Err(error) => return Err(error),
+            Err(Error::PartitionOffline { .. }) => LeaderEpoch::UNKNOWN,
+            epoch => epoch?,
         };
         Ok(Commit {
             topic: commit.topic.clone(),
             key,
             committed: CommittedOffset {
                 offset: commit.offset,
-                leader_epoch: leader_epoch.unwrap_or(LeaderEpoch::UNKNOWN),
+                leader_epoch,
                 metadata: commit.metadata.clone(),
                 at: now,
             },

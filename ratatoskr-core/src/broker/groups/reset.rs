@@ -5,7 +5,7 @@ use crate::{
     error::Error,
     groups::{Commit, CommittedOffset, GroupError, OffsetReset, PartitionKey},
     name::{GroupId, TopicName},
-    offset::{LeaderEpoch, Offset, PartitionIndex},
+    offset::{Offset, PartitionIndex},
     time::Timestamp,
 };
 
@@ -60,7 +60,7 @@ impl Broker {
                 from: before.map(|before| before.offset),
                 to: offset,
             });
-            commits.push(self.reset_commit(topic, key, offset, now)?);
+            commits.push(self.reset_commit(topic, key, offset, now).await?);
         }
         if !dry_run {
             self.commit(group, None, commits).await?;
@@ -112,7 +112,7 @@ impl Broker {
         }
     }
 
-    fn reset_commit(
+    async fn reset_commit(
         &self,
         topic: TopicName,
         key: PartitionKey,
@@ -125,7 +125,7 @@ impl Broker {
             key,
             committed: CommittedOffset {
                 offset,
-                leader_epoch: cell.leader_epoch().unwrap_or(LeaderEpoch::UNKNOWN),
+                leader_epoch: cell.leader_epoch().await?,
                 metadata: String::new(),
                 at: now,
             },

@@ -48,10 +48,7 @@ impl Broker {
             }
             Err(error) => return Err(error),
         };
-        // What was committed while the log was being walked is looked at the next time.
-        let Some(epoch) = cell.leader_epoch() else {
-            return Ok(Looked::Well);
-        };
+        let epoch = cell.leader_epoch().await?;
         let set_back = |offset| {
             Looked::Truncated(CommittedOffset {
                 offset,
@@ -103,8 +100,13 @@ async fn first_after(
 /// The batch at this offset, or the next one.
 async fn header_at(cell: &PartitionCell, at: Offset) -> Result<Option<BatchHeader>, Error> {
     let wanted = Wanted::from(at, 1, Access::Inspect);
-    let read = cell.read(&wanted);
-    let first = read.await?.batches.into_slices().into_iter().next();
+    let first = cell
+        .read(&wanted)
+        .await?
+        .batches
+        .into_slices()
+        .into_iter()
+        .next();
     let Some(mut slice) = first else {
         return Ok(None);
     };

@@ -66,12 +66,26 @@ impl PartitionCell {
         }
     }
 
-    /// The epoch that sends get; `None` while it is not known, since the log is still being walked or
-    /// is down.
-    pub(in crate::broker) fn leader_epoch(&self) -> Option<LeaderEpoch> {
-        match &self.inner.lock().state {
-            State::Open(open) if open.holds == 0 => Some(open.leader_epoch),
-            _ => None,
+    /// The epoch that sends get, once the log has been walked for it.
+    ///
+    /// # Errors
+    /// [`Error::PartitionOffline`], and what opening answers.
+    ///
+    /// # Cancel safety
+    /// Dropping the future changes nothing.
+    pub(in crate::broker) async fn leader_epoch(&self) -> Result<LeaderEpoch, Error> {
+        loop {
+            let settled = self.settled.notified();
+            tokio::pin!(settled);
+            settled.as_mut().enable();
+            {
+                let mut inner = self.inner.lock();
+                let open = self.open_under_lock(&mut inner)?;
+                if open.holds == 0 {
+                    return Ok(open.leader_epoch);
+                }
+            }
+            settled.await;
         }
     }
 

@@ -224,7 +224,7 @@ impl Model {
             }
         }
         let epoch = MemberEpoch::new(actor.epoch);
-        match self.world.commit(Some((id(member), epoch)), &offsets, "") {
+        match self.world.commit(Some(&(id(member), epoch)), &offsets, "") {
             Ok(()) => {
                 for (topic, partition, offset) in offsets {
                     let (_, key) = self.world.catalog.key(&topic, partition).unwrap();

@@ -226,7 +226,7 @@ impl Stage {
         });
         let offsets: Vec<_> = places.collect();
         let metadata = words.named("metadata").unwrap_or_default().to_owned();
-        outcome(self.world.commit(member, &offsets, &metadata))
+        outcome(self.world.commit(member.as_ref(), &offsets, &metadata))
     }
 
     fn ids(&self) -> Vec<MemberId> {

@@ -135,7 +135,7 @@ impl World {
 
     pub(super) fn commit(
         &mut self,
-        member: Option<(MemberId, MemberEpoch)>,
+        member: Option<&(MemberId, MemberEpoch)>,
         offsets: &[(String, u32, u64)],
         metadata: &str,
     ) -> Result<(), Error> {
@@ -152,8 +152,7 @@ impl World {
                 },
             }
         });
-        let decision =
-            (self.machine).commit(&group(), member.as_ref(), commits.collect(), &self.limits);
+        let decision = (self.machine).commit(&group(), member, commits.collect(), &self.limits);
         self.settle(decision)
     }
 
