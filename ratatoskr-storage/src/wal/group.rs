@@ -85,10 +85,9 @@ impl Group {
             match checked {
                 Ok(()) => at += 1,
                 Err(error) => {
-                    let refused = self.entries.remove(at);
-                    refused
-                        .into_iter()
-                        .for_each(|entry| decide(entry, Err(CommitError::Failed(error.clone()))));
+                    if let Some(entry) = self.entries.remove(at) {
+                        decide(entry, Err(CommitError::Failed(error.clone())));
+                    }
                 }
             }
         }

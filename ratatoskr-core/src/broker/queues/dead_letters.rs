@@ -138,8 +138,8 @@ impl Broker {
                 continue;
             }
             let wait = options.rate.map(|rate| {
-                let seconds = meant.len() as f64 / f64::from(rate.max(1));
-                Duration::from_secs_f64(seconds)
+                let letters = u32::try_from(meant.len()).unwrap_or(u32::MAX);
+                Duration::from_secs(letters.into()) / rate.max(1)
             });
             let begun = tokio::time::Instant::now();
             let (sent, failed) = self.send_back(meant).await;
@@ -366,9 +366,10 @@ impl Walk {
         let (cell, end) = (Arc::clone(cell), *end);
         let page =
             read_undone(&self.shard, &self.group, &self.topic, &cell, self.from, max).await?;
-        match page.next.filter(|&next| next < end.get()) {
-            Some(next) => self.from = next,
-            None => (self.at, self.from) = (self.at + 1, 0),
+        if let Some(next) = page.next.filter(|&next| next < end.get()) {
+            self.from = next;
+        } else {
+            (self.at, self.from) = (self.at + 1, 0);
         }
         let records = page.records.into_iter().map(|(record, _)| record);
         let letters = records

@@ -129,14 +129,14 @@ impl Seeker<'_> {
     }
 
     async fn note_all(&self, partition: PartitionIndex, changes: Vec<Change>) -> Result<(), Error> {
-        let changed = self.shard.change(|queues| {
+        let noted = self.shard.change(|queues| {
             let event = queues.note(self.group, self.topic.id(), partition, changes);
             Ok(Changed {
                 events: event.into_iter().collect(),
                 answer: (),
             })
         });
-        changed.await
+        noted.await
     }
 
     /// The time to live of these records has passed.

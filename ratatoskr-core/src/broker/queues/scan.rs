@@ -22,10 +22,13 @@ use crate::{
     time::Timestamp,
 };
 
+/// The hash of a key.
+pub(super) type KeyHash<'a> = dyn Fn(&[u8]) -> u64 + Sync + 'a;
+
 /// What is looked for.
 pub(super) struct Scanner<'a> {
     /// The hash of a key, where the group wants order by key.
-    pub(super) key_hash: Option<&'a (dyn Fn(&[u8]) -> u64 + Sync)>,
+    pub(super) key_hash: Option<&'a KeyHash<'a>>,
     /// The time to live of records that name none.
     pub(super) ttl_default: Option<Duration>,
     pub(super) now: Timestamp,

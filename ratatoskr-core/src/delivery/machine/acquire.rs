@@ -93,8 +93,8 @@ impl Queues {
             consumers.held_by(request.consumer),
         );
         let counters = partition.counters();
-        let may_scan = (counters.delayed as usize) < limits.delayed_max
-            && (counters.blocked as usize) < limits.blocked_max;
+        let may_scan = counters.delayed < limits.delayed_max as u64
+            && counters.blocked < limits.blocked_max as u64;
         let room = of_group.min(of_consumer);
         let limited = (room < request.records_max).then_some(if of_group < of_consumer {
             Limited::Group

@@ -7,7 +7,7 @@ use crate::{
     delivery::{
         ConsumerId, QueueError, SettleAction, Settlement,
         changes::Change,
-        partition::{Claim, Now, Rules},
+        partition::{Claim, Now, PartitionQueue, Rules},
     },
     limits,
     name::{GroupId, TopicId},
@@ -118,7 +118,7 @@ impl Queues {
             if !changes.is_empty() {
                 let topic = group.topics.get(&request.topic);
                 let queue = topic.and_then(|topic| topic.partitions.get(&partition));
-                let start = queue.and_then(|queue| queue.start_to_note());
+                let start = queue.and_then(PartitionQueue::start_to_note);
                 let event = Event::changed(request.group, request.topic, partition, changes);
                 events.push(event.with_start(start));
             }

@@ -175,7 +175,7 @@ impl Backoff {
         let wait = self.min.saturating_mul(factor).min(self.max);
         let jitter = wait * u32::from(self.jitter_percent.min(100)) / 100;
         let share = u32::try_from(random % 1_001).unwrap_or(0);
-        wait - jitter * share / 1_000
+        wait.saturating_sub(jitter * share / 1_000)
     }
 }
 

@@ -31,10 +31,9 @@ fn records_in_flight_cost_at_most_64_bytes_each_even_one_by_one() {
         bench.advance(Duration::from_micros(20));
     }
     let bytes = bench.queue().bytes();
-    let each = bytes as f64 / LEASES as f64;
-    println!("{each:.1} bytes a record in flight, one by one");
+    println!("{} bytes in {LEASES} records in flight, one by one", bytes);
     assert_eq!(bench.counters().in_flight, LEASES);
-    assert!(each <= 64.0, "{each} bytes");
+    assert!(bytes as u64 <= 64 * LEASES, "{bytes} bytes");
 }
 
 #[test]
@@ -80,9 +79,11 @@ fn a_million_delayed_records_cost_at_most_24_bytes_each_even_among_others() {
                 .unwrap();
         }
         let bytes = bench.queue().bytes();
-        let each = bytes as f64 / RECORDS as f64;
-        println!("{each:.1} bytes a delayed record, one in {every}");
+        println!("{bytes} bytes in {RECORDS} delayed records, one in {every}");
         assert_eq!(bench.counters().delayed, RECORDS);
-        assert!(each <= 24.0, "{each} bytes, one in {every}");
+        assert!(
+            bytes as u64 <= 24 * RECORDS,
+            "{bytes} bytes, one in {every}"
+        );
     }
 }

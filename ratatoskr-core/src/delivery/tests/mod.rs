@@ -4,3 +4,4 @@ mod bench;
 mod memory;
 mod model;
 mod scenarios;
+mod script;

@@ -8,6 +8,7 @@ use super::bench::{Bench, P0, Record};
 use crate::{
     delivery::{FencingToken, QueueError, SettleAction, Settlement},
     offset::Offset,
+    time::Timestamp,
 };
 
 const CONSUMERS: [&str; 3] = ["a", "b", "c"];
@@ -158,7 +159,7 @@ impl World {
                 self.records.push(Model {
                     state: if gone { State::Done } else { State::Waiting },
                     count: 0,
-                    due: due.map_or(0, |due| due.get()),
+                    due: due.map_or(0, Timestamp::get),
                     key,
                 });
             }

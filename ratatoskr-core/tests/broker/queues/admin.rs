@@ -53,7 +53,10 @@ async fn a_group_is_created_changed_described_and_deleted_for_good() {
     let bench = bench.reopened().await;
     let broker = &bench.broker;
     assert_eq!(broker.queue_describe(&name).await.unwrap(), altered);
-    assert_eq!(broker.queue_list().await.unwrap(), [name.clone()]);
+    assert_eq!(
+        broker.queue_list().await.unwrap(),
+        std::slice::from_ref(&name)
+    );
     broker.queue_delete(&name).await.unwrap();
     for answer in [
         broker.queue_delete(&name).await,

@@ -115,7 +115,7 @@ async fn what_is_too_much_or_not_there_is_refused() {
     let error = acquire("billing", "_rt.queues", None).await;
     assert!(matches!(error, Error::InternalTopic(_)), "{error}");
     for lease in [
-        limits::QUEUE_LEASE_MIN - Duration::from_millis(1),
+        limits::QUEUE_LEASE_MIN.saturating_sub(Duration::from_millis(1)),
         limits::QUEUE_LEASE_MAX + Duration::from_millis(1),
     ] {
         let error = acquire("billing", "orders", Some(lease)).await;

@@ -24,7 +24,7 @@ async fn a_thousand_consumers_of_one_partition_lose_nothing_and_get_nothing_twic
             let broker = &queue.bench.broker;
             let options = AcquireOptions {
                 records_max: 7,
-                wait: Duration::from_secs(600),
+                wait: Duration::from_mins(10),
                 ..AcquireOptions::default()
             };
             loop {
@@ -94,7 +94,7 @@ async fn records_of_several_partitions_all_come() {
     queue.fill(500).await;
     let mut seen = 0;
     while seen < 500 {
-        let acquired = queue.wait_for("a", 100, Duration::from_secs(60)).await;
+        let acquired = queue.wait_for("a", 100, Duration::from_mins(1)).await;
         seen += acquired.record_count();
         queue
             .settle("a", &acquired, SettleAction::Acknowledge)

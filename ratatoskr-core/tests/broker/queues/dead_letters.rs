@@ -89,7 +89,7 @@ async fn a_rejected_record_goes_to_a_topic_made_for_it_and_says_where_it_was_and
     assert_eq!(letter.last_failure, START.plus(Duration::from_secs(14)));
     let topics = broker.dead_letter_topics().await.unwrap();
     assert_eq!((&topics[0].topic, topics[0].letters), (&letters(), 1));
-    assert_eq!(topics[0].groups, [queue.group.clone()]);
+    assert_eq!(topics[0].groups, std::slice::from_ref(&queue.group));
     // The other record is not touched, and the group is done with the first.
     assert_eq!(queue.values("b", 9).await, ["1"]);
     let description = broker.queue_describe(&queue.group).await.unwrap();

@@ -282,7 +282,7 @@ async fn settlements_are_answered_once_they_are_durable_and_may_be_many_at_once(
         assert!(matches!(error, Error::OutcomeUnknown { .. }), "{error}");
     }
     let _commits = commit_all(&committer);
-    let again = queue.wait_for("b", 9, Duration::from_secs(60)).await;
+    let again = queue.wait_for("b", 9, Duration::from_mins(1)).await;
     assert_eq!(values(&again), ["1", "2", "3"]);
     let late = settlements(&acquired, &SettleAction::Acknowledge);
     let results = queue.settle_all("a", late).await.unwrap();

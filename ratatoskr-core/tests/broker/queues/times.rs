@@ -60,7 +60,7 @@ async fn a_consumer_may_see_a_record_again_later_also_over_a_restart() {
     assert_eq!(queue.values("a", 9).await, ["1"]);
     let queue = queue.reopened().await;
     assert_eq!(queue.values("b", 9).await, ["1"]);
-    queue.pass(Duration::from_secs(60)).await;
+    queue.pass(Duration::from_mins(1)).await;
     let acquired = queue.acquire("b", 9).await;
     assert_eq!(values(&acquired)[0], "0");
     assert_eq!(acquired.deliveries().unwrap()[0].delivery_count, 2);
