@@ -43,6 +43,9 @@ async fn a_delayed_record_is_held_back_until_its_time_also_over_a_restart() {
     queue.bench.clock.advance(Duration::from_mins(5));
     let acquired = queue.wait_for("a", 9, Duration::from_secs(1)).await;
     assert_eq!(values(&acquired), ["at"]);
+    queue
+        .settle("a", &acquired, SettleAction::Acknowledge)
+        .await;
     let waiting = queue.wait_for("a", 9, Duration::from_hours(1));
     let (acquired, ()) = tokio::join!(waiting, async {
         tokio::time::sleep(Duration::from_secs(1)).await;
