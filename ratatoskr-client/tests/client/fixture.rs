@@ -13,8 +13,13 @@ use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 /// A test that does not end within this time has hung.
 const HANG: Duration = Duration::from_secs(30);
 
+/// One that hears of members of groups often, so that tests are quick.
 pub(crate) async fn broker() -> Broker {
-    broker_with(BrokerConfig::default()).await
+    let config = BrokerConfig {
+        group_heartbeat_interval: Duration::from_millis(20),
+        ..BrokerConfig::default()
+    };
+    broker_with(config).await
 }
 
 pub(crate) async fn broker_on(storage: MemoryStorage) -> Broker {

@@ -8,50 +8,13 @@ use ratatoskr_client::{
     OffsetCommit, OffsetSpec, PartitionIndex, Record, StartAt, TopicName,
 };
 use ratatoskr_core::{
-    Broker, BrokerConfig, Error as BrokerError,
+    Broker, Error as BrokerError,
     groups::{GroupHeartbeat, MemberEpoch},
 };
 
-use crate::fixture::{Server, broker_with, create, text, within};
+use crate::fixture::{Server, broker, create, shared_tests, text, within};
 
-/// A broker that hears of its members often, so that tests are quick.
-fn config() -> BrokerConfig {
-    BrokerConfig {
-        group_heartbeat_interval: Duration::from_millis(20),
-        ..BrokerConfig::default()
-    }
-}
-
-async fn in_process<T: Future<Output = ()>>(test: impl FnOnce(Client) -> T) {
-    let client = Client::in_process(broker_with(config()).await);
-    within(test(client)).await;
-}
-
-async fn over_tcp<T: Future<Output = ()>>(test: impl FnOnce(Client) -> T) {
-    let server = Server::start(broker_with(config()).await).await;
-    let client = server.client().await;
-    within(test(client)).await;
-    within(server.stop()).await;
-}
-
-macro_rules! both_ways {
-    ($($name:ident),* $(,)?) => {
-        mod in_process {
-            $(#[tokio::test]
-            async fn $name() {
-                super::in_process(super::$name).await;
-            })*
-        }
-        mod over_tcp {
-            $(#[tokio::test]
-            async fn $name() {
-                super::over_tcp(super::$name).await;
-            })*
-        }
-    };
-}
-
-both_ways! {
+shared_tests! {
     a_group_goes_on_where_it_left_off,
     what_is_in_hand_when_a_member_is_closed_comes_again,
     an_explicit_commit_counts_what_is_in_hand,
@@ -325,14 +288,14 @@ async fn says_so_and_joins_anew(broker: Broker, client: Client) {
 
 #[tokio::test]
 async fn an_expelled_member_says_so_and_joins_anew_in_process() {
-    let broker = broker_with(config()).await;
+    let broker = broker().await;
     let client = Client::in_process(broker.clone());
     within(says_so_and_joins_anew(broker, client)).await;
 }
 
 #[tokio::test]
 async fn an_expelled_member_says_so_and_joins_anew_over_tcp() {
-    let broker = broker_with(config()).await;
+    let broker = broker().await;
     let server = Server::start(broker.clone()).await;
     let client = server.client().await;
     within(says_so_and_joins_anew(broker, client)).await;
@@ -440,7 +403,7 @@ async fn a_group_is_set_back(client: Client) {
 /// The one that only makes sense over a network.
 #[tokio::test]
 async fn a_member_outlives_a_lost_connection_and_a_restart_of_the_server() {
-    let broker = broker_with(config()).await;
+    let broker = broker().await;
     let server = Server::start(broker.clone()).await;
     let address = server.address;
     let client = server.client().await;

@@ -38,7 +38,8 @@ struct Described {
 
 #[derive(Debug, Serialize)]
 struct Member {
-    member: String,
+    #[serde(rename = "member")]
+    id: String,
     instance: Option<String>,
     client: String,
     epoch: i32,
@@ -57,7 +58,7 @@ struct Partitions {
 impl From<&MemberDescription> for Member {
     fn from(member: &MemberDescription) -> Self {
         Self {
-            member: member.member.to_string(),
+            id: member.member.to_string(),
             instance: member.instance.as_ref().map(ToString::to_string),
             client: member.client.clone(),
             epoch: member.epoch.get(),
@@ -103,7 +104,7 @@ impl Row for Member {
 
     fn cells(&self) -> Vec<String> {
         vec![
-            self.member.clone(),
+            self.id.clone(),
             self.client.clone(),
             short(&self.assigned),
             short(&self.revoking),

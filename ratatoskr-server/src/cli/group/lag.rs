@@ -2,7 +2,7 @@
 
 use std::{io::Write, time::Duration};
 
-use ratatoskr_client::{GroupId, PartitionLag};
+use ratatoskr_client::{GroupId, Offset, PartitionLag, Timestamp};
 use serde::Serialize;
 
 use crate::cli::{
@@ -60,12 +60,12 @@ impl From<&PartitionLag> for Lagging {
         Self {
             topic: lag.topic.to_string(),
             partition: lag.partition.get(),
-            committed: lag.committed.map(|offset| offset.get()),
+            committed: lag.committed.map(Offset::get),
             log_start: lag.log_start.get(),
             end: lag.end.get(),
             lag_records: lag.records,
             lag_ms: lag.lag_ms,
-            committed_at_ms: lag.committed_at.map(|at| at.get()),
+            committed_at_ms: lag.committed_at.map(Timestamp::get),
             member: lag.member.as_ref().map(ToString::to_string),
         }
     }
@@ -119,9 +119,10 @@ pub(super) async fn run(
     out: &mut impl Write,
 ) -> Outcome {
     let client = at.connect().await?;
-    let mut left = match options.watch {
-        true => options.rounds.unwrap_or(u64::MAX),
-        false => 1,
+    let mut left = if options.watch {
+        options.rounds.unwrap_or(u64::MAX)
+    } else {
+        1
     };
     while left > 0 {
         let lags = at.ask(client.group_lag(&options.group)).await?;

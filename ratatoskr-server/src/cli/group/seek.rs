@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use ratatoskr_client::{GroupId, OffsetReset, OffsetSpec, TopicName};
+use ratatoskr_client::{GroupId, Offset, OffsetReset, OffsetSpec, TopicName};
 use ratatoskr_core::time::Clock as _;
 use ratatoskr_storage::SystemClock;
 use serde::Serialize;
@@ -57,7 +57,7 @@ impl Change {
         Self {
             topic: reset.topic.to_string(),
             partition: reset.partition.get(),
-            from: reset.from.map(|offset| offset.get()),
+            from: reset.from.map(Offset::get),
             to: reset.to.get(),
             dry_run,
         }
