@@ -254,6 +254,9 @@ async fn settlements_are_answered_once_they_are_durable_and_may_be_many_at_once(
     let acquired = queue.acquire("a", 4).await;
     commits.abort();
     let _ = commits.await;
+    settle().await;
+    // Where the group begins is noted as well.
+    committer.commit_all();
 
     let token = acquired.partitions[0].token;
     let broker = &queue.bench.broker;
