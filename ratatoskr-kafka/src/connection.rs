@@ -37,6 +37,9 @@ use crate::{
     session::{Door, Session},
 };
 
+/// What an element of a request costs while it is owed an answer, beside its bytes in the request.
+const ELEMENT_BYTES: usize = 128;
+
 /// Bytes that are read on end before answers are looked for, though there be more to read.
 const READ_ON_END_MAX: usize = 1 << 20;
 
@@ -63,7 +66,7 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
 /// An answer that a request has not got yet.
 struct Owed {
     answer: Answer,
-    /// Bytes of the request.
+    /// What the request holds while it waits.
     bytes: usize,
 }
 
@@ -97,7 +100,7 @@ struct Connection<S> {
     inbox: Inbox,
     outbox: FrameQueue,
     owed: VecDeque<Owed>,
-    /// Bytes of the requests that are owed an answer.
+    /// What the requests that are owed an answer hold.
     owed_bytes: usize,
     run: ProduceRun,
     /// Bytes read since anything else was done.
@@ -192,23 +195,29 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     fn take(&mut self, frame: &Bytes) -> Result<(), End> {
         let session = &self.session;
-        let request = Request::read(frame, session.limits().request_elements_max);
-        let handled = request.and_then(|mut request| {
+        let elements_max = session.limits().request_elements_max;
+        let handled = Request::read(frame, elements_max).and_then(|mut request| {
             let handled = (request.api.handle)(session, &mut request);
-            handled.map_err(|malformed| request.malformed(malformed))
-        });
-        let answer = match handled {
-            Ok(Handled::Answer(reply)) => Answer::Ready(reply),
-            Ok(Handled::Later(work)) => Answer::Work(work),
-            Ok(Handled::Produce(produce)) => {
-                Answer::Acknowledgement(self.run.take(self.owed.len(), produce))
+            let elements = elements_max - request.body.elements_left();
+            match handled {
+                Ok(handled) => Ok((handled, frame.len() + elements * ELEMENT_BYTES)),
+                Err(malformed) => Err(request.malformed(malformed)),
             }
+        });
+        let (handled, bytes) = match handled {
+            Ok(handled) => handled,
             Err(why) => {
                 session.door.log(why);
                 return Err(End::Broken);
             }
         };
-        let bytes = frame.len();
+        let answer = match handled {
+            Handled::Answer(reply) => Answer::Ready(reply),
+            Handled::Later(work) => Answer::Work(work),
+            Handled::Produce(produce) => {
+                Answer::Acknowledgement(self.run.take(self.owed.len(), produce))
+            }
+        };
         self.owed_bytes += bytes;
         self.owed.push_back(Owed { answer, bytes });
         Ok(())

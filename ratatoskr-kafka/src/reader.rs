@@ -53,6 +53,11 @@ impl<'a> Reader<'a> {
         self.flexible = flexible;
     }
 
+    /// Elements that may still come.
+    pub(crate) const fn elements_left(&self) -> usize {
+        self.elements_left
+    }
+
     pub(crate) const fn is_flexible(&self) -> bool {
         self.flexible
     }

@@ -21,6 +21,7 @@ pub(super) fn handle(session: &Session, request: &mut Request<'_>) -> Result<Han
         let mut starts = Vec::new();
         for (named, partitions) in &topics {
             for &(index, to) in partitions {
+                tokio::task::consume_budget().await;
                 starts.push(delete(&session, named, index, to).await);
             }
         }

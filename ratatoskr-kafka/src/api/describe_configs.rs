@@ -1,5 +1,7 @@
 //! `DescribeConfigs` (32), versions 1 to 4: of topics and of this node.
 
+use std::collections::HashSet;
+
 use super::Handled;
 use crate::{
     configs::{Entry, broker, topic},
@@ -15,6 +17,7 @@ const TOPIC: i8 = 2;
 const NODE: i8 = 4;
 
 /// What a request names.
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub(super) struct Resource {
     pub(super) kind: i8,
     pub(super) name: String,
@@ -62,7 +65,7 @@ pub(super) fn handle(session: &Session, request: &mut Request<'_>) -> Result<Han
     let version = request.version;
     let mut reply = request.reply();
     let body = &mut request.body;
-    let resources = body.array(|body| {
+    let mut resources = body.array(|body| {
         let resource = Resource::read(body)?;
         let keys = body.nullable_array(|body| Ok(body.string()?.to_owned()))?;
         body.end_of_structure()?;
@@ -71,6 +74,9 @@ pub(super) fn handle(session: &Session, request: &mut Request<'_>) -> Result<Han
     let synonyms = body.bool()?;
     let about = version >= 3 && body.bool()?;
     body.end_of_structure()?;
+    // A resource that is named twice is told once, as in Kafka.
+    let mut named = HashSet::new();
+    resources.retain(|(resource, _)| named.insert(resource.clone()));
     let session = session.clone();
     // Later, so that it sees what the requests before it have changed.
     Ok(Handled::Later(Box::pin(async move {

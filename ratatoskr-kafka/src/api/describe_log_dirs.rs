@@ -1,5 +1,7 @@
 //! `DescribeLogDirs` (35), versions 1 to 4: how many bytes each partition keeps. There is one directory.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use ratatoskr_core::{broker::TopicDescription, name::TopicName};
 
 use super::Handled;
@@ -66,9 +68,13 @@ fn all(session: &Session) -> Vec<TopicDescription> {
         .collect()
 }
 
-/// What there is of the partitions named.
+/// What there is of the partitions named, each topic once.
 fn named(session: &Session, wanted: &[(String, Vec<i32>)]) -> Vec<TopicDescription> {
-    let describe = |(topic, indexes): &(String, Vec<i32>)| {
+    let mut indexes: BTreeMap<&str, BTreeSet<i32>> = BTreeMap::new();
+    for (topic, partitions) in wanted {
+        indexes.entry(topic).or_default().extend(partitions);
+    }
+    let describe = |(topic, indexes): (&str, BTreeSet<i32>)| {
         let topic = TopicName::parse(topic).ok()?;
         let mut topic = session.broker().describe_topic(&topic).ok()?;
         topic
@@ -76,5 +82,5 @@ fn named(session: &Session, wanted: &[(String, Vec<i32>)]) -> Vec<TopicDescripti
             .retain(|partition| indexes.contains(&partition.index.get().cast_signed()));
         Some(topic)
     };
-    wanted.iter().filter_map(describe).collect()
+    indexes.into_iter().filter_map(describe).collect()
 }

@@ -75,6 +75,7 @@ pub(super) fn handle(session: &Session, request: &mut Request<'_>) -> Result<Han
         let mut found = Vec::new();
         for (named, partitions) in &topics {
             for partition in partitions {
+                tokio::task::consume_budget().await;
                 found.push(find(&session, named, partition, isolation).await);
             }
         }

@@ -4,6 +4,8 @@
 //! the answer where the client allows it and the broker is configured to. In version 0 an empty list
 //! asks for all topics; later null does, and an empty list asks for none.
 
+use std::collections::HashSet;
+
 use ratatoskr_core::{Error, name::TopicName, offset::PartitionIndex, storage::TopicDescriptor};
 
 use super::{Handled, TopicRef};
@@ -38,6 +40,7 @@ pub(super) fn handle(session: &Session, request: &mut Request<'_>) -> Result<Han
             Some(wanted) => {
                 let mut found = Vec::with_capacity(wanted.len());
                 for named in wanted {
+                    tokio::task::consume_budget().await;
                     found.push(find(&session, named, metadata.may_create).await);
                 }
                 found
@@ -59,6 +62,11 @@ fn read(body: &mut Reader<'_>, version: i16) -> Result<Metadata, Malformed> {
             None => Err(Malformed::InvalidLength(-1)),
         }
     })?;
+    // A topic that is named twice is told once, as in Kafka: its partitions may be many.
+    let mut named = HashSet::new();
+    if let Some(topics) = &mut topics {
+        topics.retain(|topic| named.insert(topic.clone()));
+    }
     if version == 0 {
         topics = topics.filter(|topics| !topics.is_empty());
     }

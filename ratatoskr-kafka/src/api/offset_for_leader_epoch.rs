@@ -32,6 +32,7 @@ pub(super) fn handle(session: &Session, request: &mut Request<'_>) -> Result<Han
         let mut ends = Vec::new();
         for (named, partitions) in &topics {
             for partition in partitions {
+                tokio::task::consume_budget().await;
                 ends.push(end(&session, named, partition).await);
             }
         }

@@ -61,7 +61,7 @@ pub(super) fn partition_index(index: i32) -> Result<PartitionIndex, ErrorCode> {
 }
 
 /// How a request names a topic; its response names it the same way.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum TopicRef {
     Name(String),
     Id([u8; 16]),

@@ -1,6 +1,9 @@
 //! Requests that are not what they say: each costs its sender the connection at most.
 
-use kafka_protocol::messages::{ApiKey, MetadataResponse};
+use kafka_protocol::messages::{
+    ApiKey, DescribeConfigsRequest, DescribeConfigsResponse, MetadataRequest, MetadataResponse,
+    describe_configs_request::DescribeConfigsResource, metadata_request::MetadataRequestTopic,
+};
 use ratatoskr_core::bytes::BytesMut;
 
 use crate::{
@@ -41,10 +44,8 @@ async fn survives(server: &Server, requests: impl Iterator<Item = BytesMut>) {
     }
     let mut neighbour = server.connect();
     let wanted = samples::topic("orders");
-    let wanted = kafka_protocol::messages::metadata_request::MetadataRequestTopic::default()
-        .with_name(Some(wanted));
-    let request =
-        kafka_protocol::messages::MetadataRequest::default().with_topics(Some(vec![wanted]));
+    let wanted = MetadataRequestTopic::default().with_name(Some(wanted));
+    let request = MetadataRequest::default().with_topics(Some(vec![wanted]));
     let answer: MetadataResponse = neighbour.ask(ApiKey::Metadata, 12, &request).await;
     assert_eq!(answer.topics[0].error_code, 0);
 }
@@ -136,12 +137,9 @@ async fn a_request_of_more_elements_than_allowed_is_not_carried_out() {
     };
     let server = Server::with(limits).await;
     let of = |count: usize| {
-        let topics = (0..count).map(|n| {
-            kafka_protocol::messages::metadata_request::MetadataRequestTopic::default()
-                .with_name(Some(topic(&format!("t{n}"))))
-        });
-        let request = kafka_protocol::messages::MetadataRequest::default()
-            .with_topics(Some(topics.collect()));
+        let topics = (0..count)
+            .map(|n| MetadataRequestTopic::default().with_name(Some(topic(&format!("t{n}")))));
+        let request = MetadataRequest::default().with_topics(Some(topics.collect()));
         frame(ApiKey::Metadata, 9, 1, &encoded(&request, 9))
     };
     let mut peer = server.connect();
@@ -150,4 +148,23 @@ async fn a_request_of_more_elements_than_allowed_is_not_carried_out() {
     peer.send_bytes(&of(11)).await;
     peer.assert_closed().await;
     assert_eq!(server.broker.list_topics().len(), 10);
+}
+
+#[tokio::test]
+async fn a_topic_that_is_named_again_and_again_is_told_once() {
+    let (server, id) = server().await;
+    let mut peer = server.connect();
+    let wanted = MetadataRequestTopic::default().with_name(Some(topic("orders")));
+    let request = MetadataRequest::default().with_topics(Some(vec![wanted; 100_000]));
+    let answer: MetadataResponse = peer.ask(ApiKey::Metadata, 12, &request).await;
+    assert_eq!(answer.topics.len(), 1);
+    assert_eq!(*answer.topics[0].topic_id.as_bytes(), id);
+    let resource = DescribeConfigsResource::default()
+        .with_resource_type(2)
+        .with_resource_name(samples::text("orders"))
+        .with_configuration_keys(None);
+    let request = DescribeConfigsRequest::default().with_resources(vec![resource; 100_000]);
+    let answer: DescribeConfigsResponse = peer.ask(ApiKey::DescribeConfigs, 4, &request).await;
+    assert_eq!(answer.results.len(), 1);
+    assert!(answer.results[0].configs.len() > 20);
 }

@@ -19,24 +19,26 @@ use crate::{
     support::{P0, Peer, Server, batch, frame, name},
 };
 
+/// The answer to a request, and what is wanted of it.
+macro_rules! answer {
+    ($peer:ident, $key:ident, $version:ident, $response:ty, |$answer:ident| $wanted:expr) => {{
+        let $answer: $response = $peer.answer($key, $version, 7).await;
+        $wanted
+    }};
+}
+
 /// Sends a sample and gives the error codes in the answer.
 async fn codes(peer: &mut Peer, about: &About<'_>, key: ApiKey, version: i16) -> Vec<i16> {
     let frame = frame(key, version, 7, &about.request(key, version));
     peer.send_bytes(&frame).await;
-    macro_rules! answer {
-        ($response:ty, |$answer:ident| $codes:expr) => {{
-            let $answer: $response = peer.answer(key, version, 7).await;
-            $codes
-        }};
-    }
     match key {
-        ApiKey::Produce => answer!(ProduceResponse, |a| a
+        ApiKey::Produce => answer!(peer, key, version, ProduceResponse, |a| a
             .responses
             .iter()
             .flat_map(|topic| &topic.partition_responses)
             .map(|partition| partition.error_code)
             .collect()),
-        ApiKey::Fetch => answer!(FetchResponse, |a| a
+        ApiKey::Fetch => answer!(peer, key, version, FetchResponse, |a| a
             .responses
             .iter()
             .flat_map(|topic| &topic.partitions)
@@ -47,80 +49,93 @@ async fn codes(peer: &mut Peer, about: &About<'_>, key: ApiKey, version: i16) ->
                 partition.error_code
             })
             .collect()),
-        ApiKey::ListOffsets => answer!(ListOffsetsResponse, |a| a
+        ApiKey::ListOffsets => answer!(peer, key, version, ListOffsetsResponse, |a| a
             .topics
             .iter()
             .flat_map(|topic| &topic.partitions)
             .map(|partition| partition.error_code)
             .collect()),
-        ApiKey::Metadata => answer!(MetadataResponse, |a| {
+        ApiKey::Metadata => answer!(peer, key, version, MetadataResponse, |a| {
             assert_eq!(a.brokers[0].port, 9092);
             assert_eq!(a.topics[0].partitions[0].leader_id, a.brokers[0].node_id);
             a.topics.iter().map(|topic| topic.error_code).collect()
         }),
-        ApiKey::ApiVersions => answer!(ApiVersionsResponse, |a| vec![a.error_code]),
+        ApiKey::ApiVersions => answer!(peer, key, version, ApiVersionsResponse, |a| vec![
+            a.error_code
+        ]),
+        _ => administrative(peer, key, version).await,
+    }
+}
+
+/// The codes in the answer to a request that is about topics and not about their records.
+async fn administrative(peer: &mut Peer, key: ApiKey, version: i16) -> Vec<i16> {
+    match key {
         ApiKey::CreateTopics => {
-            answer!(CreateTopicsResponse, |a| a
+            answer!(peer, key, version, CreateTopicsResponse, |a| a
                 .topics
                 .iter()
                 .map(|t| t.error_code)
                 .collect())
         }
         ApiKey::DeleteTopics => {
-            answer!(DeleteTopicsResponse, |a| a
+            answer!(peer, key, version, DeleteTopicsResponse, |a| a
                 .responses
                 .iter()
                 .map(|t| t.error_code)
                 .collect())
         }
-        ApiKey::DeleteRecords => answer!(DeleteRecordsResponse, |a| a
+        ApiKey::DeleteRecords => answer!(peer, key, version, DeleteRecordsResponse, |a| a
             .topics
             .iter()
             .flat_map(|topic| &topic.partitions)
             .map(|partition| partition.error_code)
             .collect()),
-        ApiKey::InitProducerId => answer!(InitProducerIdResponse, |a| {
+        ApiKey::InitProducerId => answer!(peer, key, version, InitProducerIdResponse, |a| {
             assert!(a.producer_id.0 >= 0);
             vec![a.error_code]
         }),
-        ApiKey::OffsetForLeaderEpoch => answer!(OffsetForLeaderEpochResponse, |a| a
-            .topics
-            .iter()
-            .flat_map(|topic| &topic.partitions)
-            .map(|partition| {
-                assert_eq!(partition.leader_epoch, 0);
-                partition.error_code
-            })
-            .collect()),
-        ApiKey::DescribeConfigs => answer!(DescribeConfigsResponse, |a| {
+        ApiKey::OffsetForLeaderEpoch => {
+            answer!(peer, key, version, OffsetForLeaderEpochResponse, |a| a
+                .topics
+                .iter()
+                .flat_map(|topic| &topic.partitions)
+                .map(|partition| {
+                    assert_eq!(partition.leader_epoch, 0);
+                    partition.error_code
+                })
+                .collect())
+        }
+        ApiKey::DescribeConfigs => answer!(peer, key, version, DescribeConfigsResponse, |a| {
             assert_eq!(a.results[0].configs[0].name.as_str(), "retention.ms");
             assert_eq!(a.results[0].configs.len(), 1);
             vec![a.results[0].error_code]
         }),
         ApiKey::AlterConfigs => {
-            answer!(AlterConfigsResponse, |a| a
+            answer!(peer, key, version, AlterConfigsResponse, |a| a
                 .responses
                 .iter()
                 .map(|r| r.error_code)
                 .collect())
         }
-        ApiKey::IncrementalAlterConfigs => answer!(IncrementalAlterConfigsResponse, |a| a
-            .responses
-            .iter()
-            .map(|resource| resource.error_code)
-            .collect()),
-        ApiKey::DescribeLogDirs => answer!(DescribeLogDirsResponse, |a| {
+        ApiKey::IncrementalAlterConfigs => {
+            answer!(peer, key, version, IncrementalAlterConfigsResponse, |a| a
+                .responses
+                .iter()
+                .map(|resource| resource.error_code)
+                .collect())
+        }
+        ApiKey::DescribeLogDirs => answer!(peer, key, version, DescribeLogDirsResponse, |a| {
             assert!(a.results[0].topics[0].partitions[0].partition_size > 0);
             vec![a.results[0].error_code]
         }),
         ApiKey::CreatePartitions => {
-            answer!(CreatePartitionsResponse, |a| a
+            answer!(peer, key, version, CreatePartitionsResponse, |a| a
                 .results
                 .iter()
                 .map(|r| r.error_code)
                 .collect())
         }
-        ApiKey::DescribeCluster => answer!(DescribeClusterResponse, |a| {
+        ApiKey::DescribeCluster => answer!(peer, key, version, DescribeClusterResponse, |a| {
             assert_eq!((a.cluster_id.as_str(), a.brokers.len()), ("cluster", 1));
             vec![a.error_code]
         }),

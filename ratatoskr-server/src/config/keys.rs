@@ -112,7 +112,13 @@ pub(crate) const KEYS: &[Key] = &[
         about: "where Kafka clients are told to connect; none for the address they came to",
         default: "none",
         expected: "HOST:PORT, for example broker.example.org:9092, or none",
-        set: |to, text| put(&mut to.kafka.advertised, advertised(text)),
+        set: |to, text| {
+            let advertised = match text {
+                "none" => Some(None),
+                text => host_and_port(text).map(Some),
+            };
+            put(&mut to.kafka.advertised, advertised)
+        },
     },
     #[cfg(feature = "kafka")]
     Key {
@@ -269,14 +275,11 @@ fn address(text: &str) -> Option<SocketAddr> {
     }
 }
 
-/// A host and a port, or nothing.
+/// A host and a port; an IPv6 address stands in brackets.
 #[cfg(feature = "kafka")]
-fn advertised(text: &str) -> Option<Option<(String, u16)>> {
-    if text == "none" {
-        return Some(None);
-    }
+fn host_and_port(text: &str) -> Option<(String, u16)> {
     let (host, port) = text.rsplit_once(':')?;
     let host = host.trim_start_matches('[').trim_end_matches(']');
     let port = port.parse().ok().filter(|port| *port > 0)?;
-    (!host.is_empty()).then(|| Some((host.to_owned(), port)))
+    (!host.is_empty()).then(|| (host.to_owned(), port))
 }

@@ -144,12 +144,14 @@ impl Server {
     }
 }
 
-/// Whether this revision of the broker has a listener for Kafka's protocol, which would take a port
-/// that another broker under measurement may want.
+/// Whether this revision of the program has a door for Kafka clients, which would take a fixed port.
 async fn serves_kafka(program: &Path) -> Result<bool> {
-    let help = Command::new(program).args(["serve", "--help"]).output();
-    let help = help.await.context("the broker's help")?;
-    Ok(String::from_utf8_lossy(&help.stdout).contains("--kafka-listen"))
+    let mut command = Command::new(program);
+    command.args(["serve", "--memory", "--print-config"]);
+    without_settings(&mut command);
+    let printed = command.output().await.context("cannot start the broker")?;
+    let config = String::from_utf8_lossy(&printed.stdout);
+    Ok(config.lines().any(|line| line.starts_with("kafka.listen")))
 }
 
 fn spawn(command: &mut Command, stderr: Stdio) -> Result<Child> {

@@ -69,9 +69,7 @@ impl Broker {
     /// # Errors
     /// The command line fails.
     pub(crate) async fn fill_native_topic(&self) -> Result<()> {
-        let records: String = (0..NATIVE_RECORDS)
-            .map(|n| format!("native-{n}\n"))
-            .collect();
+        let records = lines(NATIVE_RECORDS, |n| format!("native-{n}"));
         self.command_line(&["produce", NATIVE_TOPIC], &records)
             .await?;
         Ok(())
@@ -82,7 +80,7 @@ impl Broker {
     /// # Errors
     /// A key is in two, or records are missing.
     pub(crate) async fn check_keys(&self, topic: &str) -> Result<()> {
-        let records: String = (0..KEYS).map(|n| format!("key-{n}\tv\n")).collect();
+        let records = lines(KEYS, |n| format!("key-{n}\tv"));
         self.command_line(&["produce", topic, "-f", "%k\\t%v\\n"], &records)
             .await?;
         let all = ["consume", topic, "--until-end", "-f", "%k %p\\n"];
@@ -144,6 +142,12 @@ impl Broker {
         ensure!(status.success(), "the broker ended with {status}");
         Ok(())
     }
+}
+
+/// So many lines.
+fn lines(count: usize, line: impl Fn(usize) -> String) -> String {
+    let lines: Vec<_> = (0..count).map(line).collect();
+    lines.join("\n") + "\n"
 }
 
 /// Settings of the one who runs this must not reach the broker.

@@ -31,7 +31,8 @@ pub(crate) struct Client {
     pub(crate) title: &'static str,
     pub(crate) is_quick: bool,
     language: Language,
-    /// Its program, in the language's directory.
+    /// Where its sources are in `xtask/interop`, and in `target/interop` what is installed for it.
+    directory: &'static str,
     program: &'static str,
 }
 
@@ -51,6 +52,7 @@ pub(crate) static CLIENTS: &[Client] = &[
         title: "confluent-kafka (librdkafka)",
         is_quick: true,
         language: Language::Python,
+        directory: "python",
         program: "confluent.py",
     },
     Client {
@@ -58,6 +60,7 @@ pub(crate) static CLIENTS: &[Client] = &[
         title: "kafka-python",
         is_quick: true,
         language: Language::Python,
+        directory: "python",
         program: "kafka_python.py",
     },
     Client {
@@ -65,6 +68,7 @@ pub(crate) static CLIENTS: &[Client] = &[
         title: "aiokafka",
         is_quick: false,
         language: Language::Python,
+        directory: "python",
         program: "aio.py",
     },
     Client {
@@ -72,6 +76,7 @@ pub(crate) static CLIENTS: &[Client] = &[
         title: "kafkajs",
         is_quick: false,
         language: Language::Node,
+        directory: "node",
         program: "kafkajs_client.js",
     },
     Client {
@@ -79,6 +84,15 @@ pub(crate) static CLIENTS: &[Client] = &[
         title: "franz-go",
         is_quick: false,
         language: Language::Go,
+        directory: "franz-go",
+        program: "interop",
+    },
+    Client {
+        name: "sarama",
+        title: "sarama",
+        is_quick: false,
+        language: Language::Go,
+        directory: "sarama",
         program: "interop",
     },
     Client {
@@ -86,6 +100,7 @@ pub(crate) static CLIENTS: &[Client] = &[
         title: "kafka-clients (Java)",
         is_quick: false,
         language: Language::Java,
+        directory: "java",
         program: "Interop.java",
     },
     Client {
@@ -93,6 +108,7 @@ pub(crate) static CLIENTS: &[Client] = &[
         title: "kcat",
         is_quick: false,
         language: Language::Shell,
+        directory: "shell",
         program: "kcat.sh",
     },
 ];
@@ -103,7 +119,7 @@ impl Client {
     /// # Errors
     /// Why it cannot run here.
     pub(crate) async fn command(&self, root: &Path) -> Result<Command> {
-        let place = Place::new(root, self.language.name())?;
+        let place = Place::new(root, self.directory)?;
         let program = place.sources.join(self.program);
         let command = match self.language {
             Language::Python => {
@@ -149,6 +165,7 @@ impl Client {
             Language::Java => {
                 let copy = [
                     "mvn",
+                    "-Dstyle.color=never",
                     "--quiet",
                     "--batch-mode",
                     "dependency:copy-dependencies",
@@ -192,39 +209,24 @@ impl Client {
     }
 }
 
-impl Language {
-    /// Names its directories.
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Python => "python",
-            Self::Node => "node",
-            Self::Go => "go",
-            Self::Java => "java",
-            Self::Shell => "shell",
-        }
-    }
-}
-
 fn with<const N: usize>(program: PathBuf, words: [PathBuf; N]) -> Command {
     let mut command = Command::new(program);
     command.args(words);
     command
 }
 
-/// Where a language's clients are: their sources, and what is installed for them.
+/// Where clients are: their sources, and what is installed for them.
 struct Place {
     sources: PathBuf,
     directory: PathBuf,
 }
 
 impl Place {
-    fn new(root: &Path, language: &str) -> Result<Self> {
-        let directory = root.join("target/interop").join(language);
+    fn new(root: &Path, directory: &str) -> Result<Self> {
+        let sources = root.join("xtask/interop").join(directory);
+        let directory = root.join("target/interop").join(directory);
         fs::create_dir_all(&directory)?;
-        Ok(Self {
-            sources: root.join("xtask/interop").join(language),
-            directory,
-        })
+        Ok(Self { sources, directory })
     }
 
     /// Copies the lists of what is needed and runs the commands that install it, unless that was done

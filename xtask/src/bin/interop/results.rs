@@ -111,21 +111,23 @@ impl Results {
                 checks.push(name);
             }
         }
-        let titles: Vec<_> = self.rows.iter().map(|row| row.title).collect();
-        let mut table = format!("| check | {} |\n", titles.join(" | "));
-        table += &format!("|---|{}\n", "---|".repeat(titles.len()));
+        let line = |cells: &[&str]| format!("| {} |", cells.join(" | "));
+        let mut titles = vec!["check"];
+        titles.extend(self.rows.iter().map(|row| row.title));
+        let mut lines = vec![line(&titles), format!("|{}", "---|".repeat(titles.len()))];
         for check in checks {
-            let cells = self.rows.iter().map(|row| match row.outcome(check) {
+            let mut cells = vec![check];
+            cells.extend(self.rows.iter().map(|row| match row.outcome(check) {
                 Some(Outcome::Passed) => "yes",
                 Some(Outcome::Failed(_)) => "**no**",
                 Some(Outcome::Skipped(_)) | None => "–",
-            });
-            table += &format!("| {check} | {} |\n", cells.collect::<Vec<_>>().join(" | "));
+            }));
+            lines.push(line(&cells));
         }
         if !self.skipped.is_empty() {
-            table += &format!("\nNot run this time: {}.\n", self.skipped.join(", "));
+            lines.push(format!("\nNot run this time: {}.", self.skipped.join(", ")));
         }
-        table
+        lines.join("\n") + "\n"
     }
 
     /// Puts the table where the page has its place for it.
