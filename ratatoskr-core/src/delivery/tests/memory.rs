@@ -31,7 +31,7 @@ fn records_in_flight_cost_at_most_64_bytes_each_even_one_by_one() {
         bench.advance(Duration::from_micros(20));
     }
     let bytes = bench.queue().bytes();
-    println!("{} bytes in {LEASES} records in flight, one by one", bytes);
+    println!("{bytes} bytes in {LEASES} records in flight, one by one");
     assert_eq!(bench.counters().in_flight, LEASES);
     assert!(bytes as u64 <= 64 * LEASES, "{bytes} bytes");
 }
