@@ -79,7 +79,9 @@ impl Refused {
 impl From<&Error> for Refused {
     fn from(error: &Error) -> Self {
         let record = match error {
-            Error::InvalidBatch(BatchError::InvalidRecord { index, .. }) => Some(*index),
+            Error::InvalidBatch(
+                BatchError::InvalidRecord { index, .. } | BatchError::KeyMissing { index },
+            ) => Some(*index),
             _ => None,
         };
         Self {

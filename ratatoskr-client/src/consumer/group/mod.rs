@@ -14,7 +14,7 @@ mod session;
 
 use std::{
     fmt,
-    future::poll_fn,
+    future::{Future, poll_fn},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -209,9 +209,9 @@ impl GroupConsumer {
     ///
     /// # Cancel safety
     /// Dropping the future may leave it committed.
-    pub async fn commit(&self) -> Result<(), Error> {
+    pub fn commit(&self) -> impl Future<Output = Result<(), Error>> + Send + use<> {
         self.progress.processed();
-        self.ask(Command::Commit).await
+        ask(self.commands.clone(), Command::Commit)
     }
 
     /// Commits what was processed, and leaves the group. The last record handed out counts as
@@ -226,7 +226,7 @@ impl GroupConsumer {
         if self.ended {
             return Ok(());
         }
-        self.ask(Command::Close).await
+        ask(self.commands.clone(), Command::Close).await
     }
 
     /// The member's id, which it chose itself.
@@ -239,16 +239,18 @@ impl GroupConsumer {
         let places = self.progress.places().into_iter();
         places.map(|place| (place.topic, place.partition)).collect()
     }
+}
 
-    async fn ask(
-        &self,
-        command: impl FnOnce(oneshot::Sender<Result<(), Error>>) -> Command,
-    ) -> Result<(), Error> {
-        let (answer, answered) = oneshot::channel();
-        let sent = self.commands.send(command(answer)).await;
-        sent.map_err(|_| Error::Closed)?;
-        answered.await.map_err(|_| Error::Closed)?
-    }
+/// Tells the session, and waits for its answer. It borrows nothing of the consumer, which is not to
+/// be shared between threads.
+async fn ask(
+    commands: mpsc::Sender<Command>,
+    command: impl FnOnce(oneshot::Sender<Result<(), Error>>) -> Command + Send,
+) -> Result<(), Error> {
+    let (answer, answered) = oneshot::channel();
+    let sent = commands.send(command(answer)).await;
+    sent.map_err(|_| Error::Closed)?;
+    answered.await.map_err(|_| Error::Closed)?
 }
 
 impl Stream for GroupConsumer {

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::peer::Peer;
 
 /// Every row, in the order in which they are run.
-const FILES: [(&str, &str); 12] = [
+const FILES: [(&str, &str); 13] = [
     ("L1", include_str!("rows/L1.toml")),
     ("T1", include_str!("rows/T1.toml")),
     ("T2", include_str!("rows/T2.toml")),
@@ -22,6 +22,7 @@ const FILES: [(&str, &str); 12] = [
     ("R1", include_str!("rows/R1.toml")),
     ("R2", include_str!("rows/R2.toml")),
     ("F1", include_str!("rows/F1.toml")),
+    ("Q1", include_str!("rows/Q1.toml")),
     ("G1", include_str!("rows/G1.toml")),
     ("G2", include_str!("rows/G2.toml")),
     ("M1", include_str!("rows/M1.toml")),

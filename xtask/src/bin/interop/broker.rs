@@ -1,6 +1,11 @@
 //! The broker's process, and its command line as the other door to what clients send.
 
-use std::{collections::HashMap, path::PathBuf, process::Stdio, time::Duration};
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -19,7 +24,7 @@ const NATIVE_RECORDS: usize = 20;
 /// Keys that every client sends, and the partitions of the topic.
 const KEYS: usize = 30;
 
-/// A broker that keeps its records in memory, on ports of its own.
+/// A broker as people start it, durable, on ports and a data directory of its own.
 pub(crate) struct Broker {
     child: Child,
     program: PathBuf,
@@ -29,16 +34,20 @@ pub(crate) struct Broker {
 }
 
 impl Broker {
-    /// Starts the program beside this one, and waits until it serves.
+    /// Starts the program beside this one on an empty data directory, and waits until it serves.
     ///
     /// # Errors
     /// It ends instead, or takes too long.
-    pub(crate) async fn start() -> Result<Self> {
+    pub(crate) async fn start(data: &Path) -> Result<Self> {
+        if data.exists() {
+            std::fs::remove_dir_all(data).context("what an earlier run left")?;
+        }
         let here = std::env::current_exe().context("where this program is")?;
         let program = here.with_file_name("ratatoskr");
         let mut command = Command::new(&program);
         command
-            .args(["serve", "--memory", "--set", "log.format=json"])
+            .args(["serve", "--set", "log.format=json", "--data-dir"])
+            .arg(data)
             .args(["--native-listen", "127.0.0.1:0"])
             .args(["--kafka-listen", "127.0.0.1:0"])
             .stdin(Stdio::null())

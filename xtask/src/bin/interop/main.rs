@@ -54,7 +54,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(options: &Options) -> Result<()> {
-    let broker = Broker::start().await?;
+    let broker = Broker::start(&options.root.join("target/interop/data")).await?;
     broker.fill_native_topic().await?;
     let mut results = Results::default();
     let wanted = CLIENTS.iter().filter(|client| {

@@ -8,6 +8,7 @@ use ratatoskr_client::{Durability, TopicConfigChange, TopicName};
 use tokio::time::sleep;
 
 use crate::{
+    group::Group,
     history::{Event, History, Recorder},
     ledger::Totals,
     load::{self, Load, Topic},
@@ -162,6 +163,8 @@ async fn run_recorded(
     let queued = topics.iter().find(|topic| topic.name.as_str() == QUEUED);
     let queued = queued.context("no topic is worked off as a queue")?;
     let work = queue::Work::start(&site.url(), queued, &mut random)?;
+    let read = topics.first().context("no topic is read by a group")?;
+    let group = Group::start(&site.url(), read, &mut random)?;
     for (life, death) in (1..).zip(&plan.deaths) {
         let starting = site.start(life).await?;
         match *death {
@@ -187,6 +190,7 @@ async fn run_recorded(
     let mut server = site.start(life).await?.ready().await?;
     load.finish().await?;
     work.finish(directory).await?;
+    group.finish().await?;
     if plan.restarts_in_order {
         server.stop().await?;
         server = site.start(life + 1).await?.ready().await?;

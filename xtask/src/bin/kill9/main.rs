@@ -6,6 +6,7 @@
 //! ├ episode  one data directory: start, work, kill, again and again, then read everything back
 //! │ ├ server   the broker's process
 //! │ ├ load     producers and readers that outlive it
+//! │ ├ group    members of a consumer group, and what it commits
 //! │ └ queue    consumers of a queue, and what may not have happened to its records
 //! ├ history  what they were told and saw, and the checker that finds broken promises in it
 //! └ ledger   a line for each run
@@ -14,6 +15,7 @@
 //! machine decides the rest, so a seed repeats the choices, not the moment between two instructions.
 
 mod episode;
+mod group;
 mod history;
 mod ledger;
 mod load;

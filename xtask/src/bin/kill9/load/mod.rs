@@ -235,7 +235,7 @@ where
 }
 
 /// Whether the error says no more than that the broker is not there at the moment.
-fn is_down(error: &Error) -> bool {
+pub(crate) fn is_down(error: &Error) -> bool {
     let lost = matches!(error, Error::ConnectionLost { .. } | Error::TimedOut { .. });
     lost || error.is_retryable()
 }
