@@ -1,4 +1,4 @@
-//! The consumers of a group that hold records, by number.
+//! The consumers of a group that hold records, by number, and how many records are in flight in all.
 
 use std::collections::HashMap;
 
@@ -10,6 +10,7 @@ pub(crate) struct Consumers {
     slots: Vec<Option<Consumer>>,
     free: Vec<u32>,
     held: u64,
+    dying: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -19,9 +20,19 @@ struct Consumer {
 }
 
 impl Consumers {
-    /// Records that all consumers hold.
-    pub(crate) const fn held(&self) -> u64 {
-        self.held
+    /// Records that all consumers hold, and those on their way to the dead letters.
+    pub(crate) const fn in_flight(&self) -> u64 {
+        self.held + self.dying
+    }
+
+    /// So many records are on their way to the dead letters.
+    pub(crate) const fn add_dying(&mut self, records: u64) {
+        self.dying += records;
+    }
+
+    /// So many records have arrived there, or are forgotten.
+    pub(crate) const fn remove_dying(&mut self, records: u64) {
+        self.dying = self.dying.saturating_sub(records);
     }
 
     /// Records that a consumer holds.

@@ -65,16 +65,10 @@ impl Broker {
         let altered = shard.change(|queues| {
             let known = known(queues, group)?;
             let config = change.apply_to(&known.config)?;
-            let topics: Vec<_> = known.partitions().map(|(topic, ..)| topic).collect();
-            let Change { events, .. } = configured(group, config);
-            Ok(Change {
-                events,
-                answer: topics,
-            })
+            Ok(configured(group, config))
         });
-        for topic in altered.await? {
-            self.shared.queues.turn(group, topic).settled(true);
-        }
+        altered.await?;
+        self.queue_freed(shard, group);
         self.queue_describe(group).await
     }
 

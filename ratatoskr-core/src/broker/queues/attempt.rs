@@ -175,6 +175,9 @@ impl Seeker<'_> {
             })
         });
         let (granted, again) = changed.await?;
+        if again {
+            self.broker.queue_freed(self.shard, self.group);
+        }
         let records: u64 = granted
             .ranges
             .iter()

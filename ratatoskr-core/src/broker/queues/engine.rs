@@ -148,6 +148,20 @@ impl QueueEngine {
     }
 }
 
+impl Broker {
+    /// Fewer records of a group are in flight, so that any of its consumers may have more, of any
+    /// topic.
+    pub(super) fn queue_freed(&self, shard: &QueueShard, group: &GroupId) {
+        let topics = shard.peek(|queues| queues.topics_of(group));
+        let turns = self.shared.queues.turns.lock();
+        for topic in topics.unwrap_or_default() {
+            if let Some(turn) = turns.get(&(group.clone(), topic)) {
+                turn.settled(true);
+            }
+        }
+    }
+}
+
 impl Context {
     /// The present, by both clocks.
     pub(super) fn present(&self) -> Now {

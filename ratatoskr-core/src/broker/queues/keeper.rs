@@ -118,6 +118,9 @@ impl Keeper {
         for (group, topic) in &ticked.woken {
             broker.shared.queues.wake(group, *topic);
         }
+        for group in &ticked.freed {
+            broker.queue_freed(shard, group);
+        }
         let mut next = ticked.next;
         let dying = ticked.dying || ticked.next == Some(Duration::ZERO);
         if dying {

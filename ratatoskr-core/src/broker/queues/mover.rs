@@ -86,7 +86,7 @@ impl Broker {
             })
         });
         buried.await?;
-        self.shared.queues.wake(&work.group, work.topic);
+        self.queue_freed(shard, &work.group);
         Ok(if last >= work.last {
             Moved::All
         } else {

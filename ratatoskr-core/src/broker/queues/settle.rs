@@ -72,18 +72,22 @@ impl Broker {
             now: self.shared.context.present(),
             random: queues.random(),
         };
-        let (mut wakes, mut dying) = (false, false);
+        let (mut wakes, mut frees, mut dying) = (false, false, false);
         let begun = shard.begin(|machine| {
             let mut events = Vec::new();
             let settled = machine.settle(&request, &mut events)?;
-            (wakes, dying) = (settled.wakes, settled.dying);
+            (wakes, frees, dying) = (settled.wakes, settled.frees, settled.dying);
             Ok(Change {
                 events,
                 answer: settled.results,
             })
         });
         let begun = begun.await?;
-        queues.turn(group, topic).settled(wakes);
+        if frees {
+            self.queue_freed(shard, group);
+        } else if wakes {
+            queues.wake(group, topic);
+        }
         if dying {
             queues.keeper.notify_one();
         } else if wakes {
@@ -106,9 +110,9 @@ impl Broker {
         let queues = &self.shared.queues;
         let shard = queues.existing_shard(self, group)?;
         let left = shard.change(|machine| Ok(Change::nothing(machine.leave(group, consumer)?)));
-        let (records, topics) = left.await?;
-        for topic in topics {
-            queues.turn(group, topic).settled(true);
+        let records = left.await?;
+        if records > 0 {
+            self.queue_freed(shard, group);
         }
         Ok(records)
     }

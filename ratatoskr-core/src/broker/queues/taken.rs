@@ -131,7 +131,7 @@ impl Seeker<'_> {
             let (group, topic) = (self.group, self.topic.id());
             queues.give_back(group, topic, part.partition, part.token, from);
         });
-        self.turn.wake();
+        self.broker.queue_freed(self.shard, self.group);
     }
 }
 

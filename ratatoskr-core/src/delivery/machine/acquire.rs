@@ -86,8 +86,7 @@ impl Queues {
 
         let consumers = &mut group.consumers;
         let left = |max: u32, held: u64| u64::from(max).saturating_sub(held);
-        let of_group = left(group.config.in_flight_max, consumers.held())
-            .saturating_sub(partition.counters().dying);
+        let of_group = left(group.config.in_flight_max, consumers.in_flight());
         let of_consumer = left(
             group.config.in_flight_per_consumer_max,
             consumers.held_by(request.consumer),
@@ -184,7 +183,7 @@ impl Queues {
     }
 
     /// Takes back all that a consumer holds, as if it had not been delivered. Answers how many records
-    /// that were, and of which topics.
+    /// that were.
     ///
     /// # Errors
     /// [`QueueError::UnknownGroup`].
@@ -192,22 +191,18 @@ impl Queues {
         &mut self,
         group: &GroupId,
         consumer: &ConsumerId,
-    ) -> Result<(u64, Vec<TopicId>), QueueError> {
+    ) -> Result<u64, QueueError> {
         let unknown = || QueueError::UnknownGroup(group.clone());
         let group = self.groups.get_mut(group).ok_or_else(unknown)?;
         let Some(owner) = group.consumers.number(consumer) else {
-            return Ok((0, Vec::new()));
+            return Ok(0);
         };
-        let (mut records, mut topics) = (0, Vec::new());
-        for (&id, topic) in &mut group.topics {
-            let before = records;
+        let mut records = 0;
+        for topic in group.topics.values_mut() {
             for partition in topic.partitions.values_mut() {
                 records += partition.leave(owner, &mut group.consumers);
             }
-            if records > before {
-                topics.push(id);
-            }
         }
-        Ok((records, topics))
+        Ok(records)
     }
 }

@@ -40,6 +40,12 @@ impl Queues {
         counters
     }
 
+    /// The topics that a group reads.
+    pub(crate) fn topics_of(&self, group: &GroupId) -> Vec<TopicId> {
+        let group = self.groups.get(group);
+        group.map_or_else(Vec::new, |group| group.topics.keys().copied().collect())
+    }
+
     /// Every topic that a group has read, with the groups' names.
     pub(crate) fn topics(&self) -> Vec<(GroupId, TopicId, TopicName)> {
         let groups = self.groups.iter();

@@ -126,6 +126,8 @@ impl Queues {
                 {
                     for mut partition in topic.partitions.into_values() {
                         partition.forget_volatile(&mut group.consumers);
+                        let dying = partition.counters().dying;
+                        group.consumers.remove_dying(dying);
                     }
                 }
             }

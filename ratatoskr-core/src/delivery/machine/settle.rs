@@ -34,8 +34,10 @@ pub(crate) struct SettleRequest<'a> {
 pub(crate) struct Settled {
     /// One for each settlement, in their order.
     pub(crate) results: Vec<Result<(), QueueError>>,
-    /// Whether records may be acquired now that could not be before.
+    /// Whether records of this topic may be acquired now that could not be before.
     pub(crate) wakes: bool,
+    /// Whether as many records were in flight as may be: then those of any topic may.
+    pub(crate) frees: bool,
     /// Whether there are records on their way to the dead letters.
     pub(crate) dying: bool,
 }
@@ -54,10 +56,15 @@ impl Queues {
         let latest = self.token;
         let group = self.groups.get_mut(request.group).ok_or_else(unknown)?;
         let owner = group.consumers.number(request.consumer);
-        let full = group.consumers.held() >= u64::from(group.config.in_flight_max);
+        let (of_group, of_consumer) = (
+            group.consumers.in_flight(),
+            group.consumers.held_by(request.consumer),
+        );
         let mut settled = Settled {
             results: Vec::with_capacity(request.settlements.len()),
-            wakes: full || group.config.ordered_by_key,
+            wakes: group.config.ordered_by_key,
+            frees: of_group >= u64::from(group.config.in_flight_max)
+                || of_consumer >= u64::from(group.config.in_flight_per_consumer_max),
             dying: false,
         };
         let Some(name) = (group.topics.get(&request.topic)).map(|topic| topic.name.clone()) else {

@@ -20,6 +20,8 @@ const DYING_MAX: usize = 64;
 pub(crate) struct Ticked {
     /// Where records have become available.
     pub(crate) woken: Vec<(GroupId, TopicId)>,
+    /// Groups of which fewer records are in flight.
+    pub(crate) freed: Vec<GroupId>,
     /// How long nothing happens by itself; `None` for ever.
     pub(crate) next: Option<Duration>,
     /// Whether there are records on their way to the dead letters.
@@ -46,6 +48,7 @@ impl Queues {
         let mut ticked = Ticked::default();
         for (name, group) in &mut self.groups {
             let topics: Vec<_> = group.topics.keys().copied().collect();
+            let mut frees = false;
             for id in topics {
                 let Some(topic) = group.topics.get(&id) else {
                     continue;
@@ -59,7 +62,8 @@ impl Queues {
                     let mut changes = Vec::new();
                     let ended = partition.ended(now, &policy, &mut changes);
                     partition.count_ended(ended);
-                    wakes |= partition.fall_due(now.wall) || ended > 0;
+                    wakes |= partition.fall_due(now.wall);
+                    frees |= ended > 0;
                     if !changes.is_empty() {
                         let start = partition.start_to_note();
                         let event = Event::changed(name, id, index, changes);
@@ -73,6 +77,9 @@ impl Queues {
                 if wakes {
                     ticked.woken.push((name.clone(), id));
                 }
+            }
+            if frees {
+                ticked.freed.push(name.clone());
             }
         }
         ticked

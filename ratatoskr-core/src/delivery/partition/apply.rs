@@ -50,7 +50,7 @@ impl PartitionQueue {
         let records = last - first + 1;
         let held = self.detach(first, last, consumers);
         if how == Done::DeadLettered {
-            self.bury(first, last);
+            self.bury(first, last, consumers);
         }
         self.failures.clear(first, last);
         self.runs.assign(first, last, State::Absent, 0);
@@ -67,11 +67,12 @@ impl PartitionQueue {
     }
 
     /// Records that were on their way to the dead letters have arrived.
-    fn bury(&mut self, first: u64, last: u64) {
+    fn bury(&mut self, first: u64, last: u64, consumers: &mut Consumers) {
         for (first, last, dead) in self.dead.pieces(first, last) {
             if dead.is_some() {
                 self.held.remove(first, last);
                 self.dying -= last - first + 1;
+                consumers.remove_dying(last - first + 1);
             }
         }
         self.dead.clear(first, last);
@@ -105,13 +106,14 @@ impl PartitionQueue {
     fn die(&mut self, first: u64, last: u64, dead: &Dead, consumers: &mut Consumers) {
         self.detach(first, last, consumers);
         self.failures.clear(first, last);
-        self.bury(first, last);
+        self.bury(first, last, consumers);
         self.runs.assign(first, last, State::Absent, 0);
         let first = first.max(self.start());
         if first <= last {
             self.dead.set(first, last, dead.clone());
             self.held.add(first, last);
             self.dying += last - first + 1;
+            consumers.add_dying(last - first + 1);
             self.free_keys(first, last);
         }
     }
@@ -142,7 +144,7 @@ impl PartitionQueue {
         self.runs.assign(start, to - 1, State::Absent, 0);
         self.failures.clear(start, to - 1);
         if self.held.first().is_some_and(|held| held < to) {
-            self.bury(start, to - 1);
+            self.bury(start, to - 1, consumers);
             self.delayed.retain(to..OFFSET_MAX);
             self.keys.trim(to);
             for holder in self.keys.holders_between(start, to - 1) {
@@ -164,7 +166,7 @@ impl PartitionQueue {
         } else {
             self.runs.assign(end, OFFSET_MAX - 1, State::Unseen, 0);
         }
-        self.bury(end, OFFSET_MAX - 1);
+        self.bury(end, OFFSET_MAX - 1, consumers);
         self.failures.clear(end, OFFSET_MAX - 1);
         self.frontier = self.start();
     }

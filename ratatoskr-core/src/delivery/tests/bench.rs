@@ -200,7 +200,7 @@ impl Bench {
     }
 
     pub(super) fn leave(&mut self, who: &str) -> u64 {
-        self.queues.leave(&group(), &consumer(who)).unwrap().0
+        self.queues.leave(&group(), &consumer(who)).unwrap()
     }
 
     pub(super) fn advance(&mut self, by: Duration) {

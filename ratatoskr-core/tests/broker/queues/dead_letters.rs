@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use ratatoskr_core::{
     Error,
-    broker::{BrowsePosition, DeadLetterFilter, PartitionState, RedriveOptions, RedriveReport},
+    broker::{
+        BrowsePosition, DeadLetterFilter, NewTopic, PartitionState, RedriveOptions, RedriveReport,
+    },
     delivery::{QueueError, SettleAction},
     name::TopicName,
     offset::Offset,
@@ -313,4 +315,38 @@ async fn a_topic_without_dead_letters_is_refused() {
         matches!(&error, Error::Queue(QueueError::NotDeadLetters(topic)) if *topic == queue.topic),
         "{error}"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn records_on_their_way_to_the_dead_letters_are_in_flight_and_acknowledging_others_frees() {
+    let queue = Queue::new(&[("in_flight_max", "2")]).await;
+    queue.fill(3).await;
+    let broker = &queue.bench.broker;
+    broker
+        .create_topic(&letters(), NewTopic::default())
+        .await
+        .unwrap();
+    for _ in 0..100 {
+        queue
+            .bench
+            .storage
+            .fail(Operation::Append, &letters(), P0, Fault::full());
+    }
+    let acquired = queue.acquire("a", 9).await;
+    assert_eq!(values(&acquired), ["0", "1"]);
+    let token = acquired.partitions[0].token;
+    let rejected = vec![settlement(0, token, reject("bad"))];
+    queue.settle_all("a", rejected).await.unwrap();
+    let waiting = queue.wait_for("b", 9, Duration::from_hours(1));
+    let begun = tokio::time::Instant::now();
+    let (acquired, ()) = tokio::join!(waiting, async {
+        settle().await;
+        let done = vec![settlement(1, token, SettleAction::Acknowledge)];
+        queue.settle_all("a", done).await.unwrap();
+    });
+    assert_eq!(values(&acquired), ["2"]);
+    assert!(begun.elapsed() < Duration::from_millis(50));
+    queue.bench.storage.clear_faults();
+    queue.pass(Duration::from_mins(1)).await;
+    assert_eq!(queue.bench.values(&letters()).await, ["0"]);
 }

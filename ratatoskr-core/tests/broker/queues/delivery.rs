@@ -292,3 +292,47 @@ async fn settlements_are_answered_once_they_are_durable_and_may_be_many_at_once(
     let results = queue.settle_all("a", late).await.unwrap();
     assert_eq!(results, [Err(QueueError::LeaseExpired)]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_consumer_at_its_bound_may_have_more_once_its_leases_end() {
+    let queue = Queue::new(&[("in_flight_per_consumer_max", "1")]).await;
+    queue.fill(1).await;
+    assert_eq!(queue.values("a", 9).await, ["0"]);
+    let waiting = queue.wait_for("a", 9, Duration::from_hours(1));
+    let (acquired, ()) = tokio::join!(waiting, async {
+        settle().await;
+        queue.bench.clock.advance(Duration::from_secs(30));
+    });
+    assert_eq!(acquired.deliveries().unwrap()[0].delivery_count, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn bounds_hold_for_all_topics_of_a_group_and_so_does_what_frees_them() {
+    for bound in ["in_flight_max", "in_flight_per_consumer_max"] {
+        let queue = Arc::new(Queue::new(&[(bound, "1")]).await);
+        queue.fill(1).await;
+        let other = queue.bench.topic("other", 1).await;
+        let broker = queue.bench.broker.clone();
+        broker.publish(&other, Record::new("x")).await.unwrap();
+        let held = queue.acquire("a", 1).await;
+        let waiting = {
+            let queue = Arc::clone(&queue);
+            tokio::spawn(async move {
+                let options = AcquireOptions {
+                    wait: Duration::from_hours(1),
+                    ..AcquireOptions::default()
+                };
+                let who = consumer("a");
+                broker
+                    .queue_acquire(&queue.group, &other, &who, &options)
+                    .await
+            })
+        };
+        settle().await;
+        assert!(!waiting.is_finished(), "{bound}");
+        let begun = tokio::time::Instant::now();
+        queue.settle("a", &held, SettleAction::Acknowledge).await;
+        assert_eq!(values(&waiting.await.unwrap().unwrap()), ["x"]);
+        assert!(begun.elapsed() < Duration::from_secs(1), "{bound}");
+    }
+}
