@@ -56,6 +56,11 @@ impl Embedded {
         })
     }
 
+    /// The broker itself.
+    pub(super) const fn broker(&self) -> &Broker {
+        &self.broker
+    }
+
     /// Shuts the broker down and removes what it kept.
     ///
     /// # Errors

@@ -6,9 +6,12 @@ mod e2e;
 mod embedded;
 mod fan_out;
 mod in_process;
+mod memory;
 mod pacing;
+mod poisoned_key;
 mod produce;
 mod queue;
+mod queue_memory;
 mod restart;
 mod seek;
 mod sinks;
@@ -54,6 +57,10 @@ enum Verb {
     FanOut(fan_out::Options),
     /// Work off a topic that `bench produce` filled: take records under leases, acknowledge them
     Queue(queue::Options),
+    /// Order records by key, one of which always fails, and measure what the others wait for it
+    PoisonedKey(poisoned_key::Options),
+    /// Hold records in flight or delayed in this process, and tell what memory each costs
+    QueueMemory(queue_memory::Options),
     /// Measure a broker in this process, without a network
     InProcess(in_process::Options),
     /// Fill a broker of its own, kill it, and measure until it is back
@@ -75,6 +82,8 @@ pub(crate) async fn run(options: &Options, out: &mut impl Write) -> Outcome {
         Verb::E2e(options) => e2e::run(options, at, style, out).await,
         Verb::FanOut(options) => fan_out::run(options, at, style, out).await,
         Verb::Queue(options) => queue::run(options, at, style, out).await,
+        Verb::PoisonedKey(options) => poisoned_key::run(options, at, style, out).await,
+        Verb::QueueMemory(options) => queue_memory::run(options, at, style, out).await,
         Verb::InProcess(options) => in_process::run(options, at, style, out).await,
         Verb::Restart(options) => restart::run(options, at, style, out).await,
         Verb::Seek(options) => seek::run(options, at, style, out).await,
