@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use ratatoskr_client::Client;
-use ratatoskr_core::Broker;
+use ratatoskr_core::{Broker, BrokerConfig};
 use ratatoskr_storage::{MemoryStorage, MmapOptions, MmapStorage};
 use tempfile::TempDir;
 
@@ -29,7 +29,15 @@ impl Embedded {
     /// # Errors
     /// What the broker answers.
     pub(super) async fn in_memory() -> Outcome<Self> {
-        let opened = MemoryStorage::new().broker().open().await;
+        Self::in_memory_with(BrokerConfig::default()).await
+    }
+
+    /// The same, configured.
+    ///
+    /// # Errors
+    /// What the broker answers.
+    pub(super) async fn in_memory_with(config: BrokerConfig) -> Outcome<Self> {
+        let opened = MemoryStorage::new().broker().config(config).open().await;
         let broker = opened.map_err(|error| Failure::of(&error))?;
         Ok(Self {
             client: Client::in_process(broker.clone()),

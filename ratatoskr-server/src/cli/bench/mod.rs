@@ -5,6 +5,7 @@ mod consume;
 mod e2e;
 mod embedded;
 mod fan_out;
+mod groups;
 mod in_process;
 mod memory;
 mod pacing;
@@ -12,6 +13,7 @@ mod poisoned_key;
 mod produce;
 mod queue;
 mod queue_memory;
+mod rebalance;
 mod restart;
 mod seek;
 mod sinks;
@@ -61,6 +63,10 @@ enum Verb {
     PoisonedKey(poisoned_key::Options),
     /// Hold records in flight or delayed in this process, and tell what memory each costs
     QueueMemory(queue_memory::Options),
+    /// Let members of a consumer group come and go, and measure until partitions are spread anew
+    Rebalance(rebalance::Options),
+    /// Let many consumer groups read and commit a topic that `bench produce` filled
+    Groups(groups::Options),
     /// Measure a broker in this process, without a network
     InProcess(in_process::Options),
     /// Fill a broker of its own, kill it, and measure until it is back
@@ -84,6 +90,8 @@ pub(crate) async fn run(options: &Options, out: &mut impl Write) -> Outcome {
         Verb::Queue(options) => queue::run(options, at, style, out).await,
         Verb::PoisonedKey(options) => poisoned_key::run(options, at, style, out).await,
         Verb::QueueMemory(options) => queue_memory::run(options, at, style, out).await,
+        Verb::Rebalance(options) => rebalance::run(options, at, style, out).await,
+        Verb::Groups(options) => groups::run(options, at, style, out).await,
         Verb::InProcess(options) => in_process::run(options, at, style, out).await,
         Verb::Restart(options) => restart::run(options, at, style, out).await,
         Verb::Seek(options) => seek::run(options, at, style, out).await,

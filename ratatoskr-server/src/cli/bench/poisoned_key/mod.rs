@@ -129,6 +129,9 @@ pub(super) async fn run(
                 .with_figure(&format!("{name}_p99_us"), found.p99);
         }
     }
+    if let Some(durability) = with.durability {
+        report = report.with("durability", durability);
+    }
     verdict::print(&options.describe(report), style, out)?;
     match with.problem().or_else(|| without.problem()) {
         None => Ok(()),
@@ -150,12 +153,6 @@ impl Options {
             .with("consumers", self.consumers)
             .with("size", self.size)
             .with("rounds", self.rounds)
-            .with(
-                "durability",
-                self.durability
-                    .durability
-                    .map_or_else(|| "of the broker".to_owned(), |asked| asked.to_string()),
-            )
     }
 }
 

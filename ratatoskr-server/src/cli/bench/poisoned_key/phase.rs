@@ -6,7 +6,7 @@ use std::{
 };
 
 use ratatoskr_client::{Client, ConsumerId, GroupId, NewQueue, QueueConfigChange};
-use ratatoskr_core::{broker::NewTopic, config::TopicConfigChange, limits, name::TopicName};
+use ratatoskr_core::{config::Durability, limits, name::TopicName};
 use ratatoskr_server::load::{Pace, Payloads, Plan, drive};
 use tokio::{sync::watch, task::JoinSet};
 
@@ -17,7 +17,7 @@ use super::{
 use crate::cli::{
     bench::{
         sinks::{Making, Records},
-        verdict,
+        target, verdict,
     },
     connection,
     exit::{Failure, Outcome},
@@ -68,7 +68,7 @@ impl<'a> Phase<'a> {
     /// What the broker answers; what was delivered wrongly is in what it saw.
     pub(super) async fn run(&self, progress: &Progress) -> Outcome<Seen> {
         let client = self.at.connect().await?;
-        self.create(&client).await?;
+        let durability = self.create(&client).await?;
         let run = fastrand::u64(..);
         let shared = Arc::new(Shared::new(run, self.options.keys.get(), self.poisoned));
         let (end, ended) = watch::channel(false);
@@ -92,6 +92,7 @@ impl<'a> Phase<'a> {
         verdict::all_acknowledged(&tally)?;
         self.all_delivered(&shared, tally.sent).await;
         let mut seen = Seen {
+            durability: Some(durability),
             took: plan.measured_from().elapsed(),
             ..Seen::default()
         };
@@ -107,15 +108,10 @@ impl<'a> Phase<'a> {
         Ok(seen)
     }
 
-    async fn create(&self, client: &Client) -> Outcome {
-        let new = NewTopic {
-            partitions: Some(self.options.partitions.get()),
-            config: TopicConfigChange {
-                durability: self.options.durability.durability,
-                ..TopicConfigChange::default()
-            },
-        };
-        self.at.ask(client.create_topic(&self.topic, new)).await?;
+    async fn create(&self, client: &Client) -> Outcome<Durability> {
+        let options = self.options;
+        let new = target::new_topic(options.partitions.get(), options.durability.durability);
+        let topic = self.at.ask(client.create_topic(&self.topic, new)).await?;
         let backoff = Duration::from_millis(self.options.backoff_ms.into());
         let config = QueueConfigChange {
             ordered_by_key: Some(true),
@@ -130,7 +126,7 @@ impl<'a> Phase<'a> {
         };
         let created = client.create_queue(&self.group, NewQueue { config });
         self.at.ask(created).await?;
-        Ok(())
+        Ok(topic.config.durability)
     }
 
     async fn worker(&self, number: u32, shared: &Arc<Shared>) -> Outcome<Worker> {

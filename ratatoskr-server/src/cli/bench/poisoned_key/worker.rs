@@ -11,6 +11,7 @@ use std::{
 
 use futures_util::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use ratatoskr_client::{Error, LeasedRecord, Queue};
+use ratatoskr_core::config::Durability;
 use ratatoskr_server::load::{Label, Latencies, Plan, Schedule, Verifier};
 use tokio::sync::watch;
 
@@ -28,6 +29,8 @@ pub(super) struct Shared {
 /// What was seen in a phase, or in several.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
+    /// Of the topic.
+    pub(super) durability: Option<Durability>,
     /// Records of good keys that came and are counted.
     pub(super) delivered: u64,
     /// Bytes of their values.
@@ -106,6 +109,7 @@ impl Shared {
 impl Seen {
     /// Counts what was seen elsewhere.
     pub(super) fn add(&mut self, other: &Self) {
+        self.durability = self.durability.or(other.durability);
         self.delivered += other.delivered;
         self.bytes += other.bytes;
         self.latencies.add(&other.latencies);
