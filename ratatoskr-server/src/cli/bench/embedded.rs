@@ -51,11 +51,19 @@ impl Embedded {
     /// # Errors
     /// The directory cannot be made or opened.
     pub(super) async fn on_disk() -> Outcome<Self> {
+        Self::on_disk_with(BrokerConfig::default()).await
+    }
+
+    /// The same, configured.
+    ///
+    /// # Errors
+    /// The directory cannot be made or opened.
+    pub(super) async fn on_disk_with(config: BrokerConfig) -> Outcome<Self> {
         let directory = directory(None)?;
         let opened = MmapStorage::open(directory.path(), MmapOptions::default()).await;
         let disk = opened.map_err(|error| serve::data_failure(directory.path(), &error))?;
         let disk = Arc::new(disk);
-        let broker = disk.broker().open().await;
+        let broker = disk.broker().config(config).open().await;
         let broker = broker.map_err(|error| Failure::of(&error))?;
         Ok(Self {
             client: Client::in_process(broker.clone()),

@@ -1,6 +1,7 @@
 //! `ratatoskr bench`: how fast a broker takes records and gives them back, and whether it gives back
 //! what it was given.
 
+mod compact;
 mod consume;
 mod e2e;
 mod embedded;
@@ -67,6 +68,8 @@ enum Verb {
     Rebalance(rebalance::Options),
     /// Let many consumer groups read and commit a topic that `bench produce` filled
     Groups(groups::Options),
+    /// Compact a log in this process, and tell how fast that is and what memory it takes
+    Compact(compact::Options),
     /// Measure a broker in this process, without a network
     InProcess(in_process::Options),
     /// Fill a broker of its own, kill it, and measure until it is back
@@ -92,6 +95,7 @@ pub(crate) async fn run(options: &Options, out: &mut impl Write) -> Outcome {
         Verb::QueueMemory(options) => queue_memory::run(options, at, style, out).await,
         Verb::Rebalance(options) => rebalance::run(options, at, style, out).await,
         Verb::Groups(options) => groups::run(options, at, style, out).await,
+        Verb::Compact(options) => compact::run(options, at, style, out).await,
         Verb::InProcess(options) => in_process::run(options, at, style, out).await,
         Verb::Restart(options) => restart::run(options, at, style, out).await,
         Verb::Seek(options) => seek::run(options, at, style, out).await,

@@ -37,7 +37,7 @@ const EXAMPLES: &str = "\
 Examples:
   $ ratatoskr bench produce --records 2000 && ratatoskr bench queue --output json
   $ ratatoskr bench produce --records 2000 && ratatoskr bench queue --consumers 10 --batch 10
-  $ ratatoskr bench produce --records 2000 && ratatoskr bench queue --batch 10 --rate 1000 --seconds 0.5";
+  $ ratatoskr bench produce --records 2000 && ratatoskr bench queue --rate 100 --seconds 1 --batch 9";
 
 /// Longest wait for records that others hold at the end.
 const WAIT: Duration = Duration::from_millis(100);
@@ -201,7 +201,7 @@ async fn closed(
         let worked = worked.map_err(verdict::ended_early)?;
         sum.add(&worked.map_err(|error| at.failed(&error))?);
     }
-    let took = start.elapsed();
+    let took = sum.took(start);
     Ok(Report {
         latency_us: sum.latencies.percentiles(),
         failed: stock.records().saturating_sub(sum.acknowledged),
@@ -226,15 +226,25 @@ async fn open(
         let plan = plan.for_sender(number, options.consumers);
         let mut sink = OneByOne::new(consumer, Arc::clone(stock), options.batch.get());
         let progress = Arc::clone(&progress);
-        tasks.spawn(async move { drive(&plan, &mut sink, |done| progress.advance(done)).await });
+        tasks.spawn(async move {
+            let tally = drive(&plan, &mut sink, |done| progress.advance(done)).await;
+            (tally, sink)
+        });
     }
     let mut sum = Tally::new(plan.measured_from());
-    while let Some(tally) = tasks.join_next().await {
-        let tally = tally.map_err(verdict::ended_early)?;
+    let mut done = Vec::new();
+    while let Some(ended) = tasks.join_next().await {
+        let (tally, sink) = ended.map_err(verdict::ended_early)?;
         sum.add(
             tally
                 .map_err(|error| Failure::new(Exit::Failure, "cannot keep time").because(error))?,
         );
+        // What it holds ahead would come to the others, who have it twice then.
+        done.push(sink);
+    }
+    for mut sink in done {
+        // Who still takes makes a group anew that is deleted.
+        sink.stop().await;
     }
     verdict::all_acknowledged(&sum)?;
     Ok(sum.report("queue").with("rate", rate))

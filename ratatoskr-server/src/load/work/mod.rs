@@ -78,6 +78,8 @@ pub struct Worked {
     pub acknowledged: u64,
     /// From when an acknowledgement was sent to its answer.
     pub latencies: Latencies,
+    /// When the last one was answered. Who then waits for more that never comes is not measured.
+    pub ended: Option<Instant>,
 }
 
 impl<H> Taken<H> {
@@ -89,12 +91,19 @@ impl<H> Taken<H> {
 }
 
 impl Worked {
+    /// From `start` to the last answer.
+    pub fn took(&self, start: Instant) -> Duration {
+        let ended = self.ended.unwrap_or(start);
+        ended.saturating_duration_since(start)
+    }
+
     /// Counts what another one did.
     pub fn add(&mut self, other: &Self) {
         self.taken += other.taken;
         self.bytes += other.bytes;
         self.acknowledged += other.acknowledged;
         self.latencies.add(&other.latencies);
+        self.ended = self.ended.max(other.ended);
     }
 }
 
@@ -120,15 +129,17 @@ pub async fn work_off<W: Worker>(
         answer?;
         worked.acknowledged += records;
         worked.latencies.record(took);
+        worked.ended = Some(Instant::now());
         stock.acknowledged(records);
         progress(records);
         Ok(())
     };
     while stock.left() > 0 {
-        while on_their_way.len() >= depth
+        if on_their_way.len() >= depth
             && let Some(answered) = on_their_way.next().await
         {
             note(&mut worked, answered)?;
+            continue;
         }
         let mut take = pin!(consumer.take(batch));
         let taken = loop {

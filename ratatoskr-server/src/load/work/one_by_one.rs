@@ -35,6 +35,17 @@ impl<W: Worker> OneByOne<W> {
         }
     }
 
+    /// Takes no more, and gives nothing back: what is held is held until its lease ends.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves a request on its way.
+    pub async fn stop(&mut self) {
+        self.ahead.close();
+        while self.ahead.recv().await.is_some() {}
+        // It ends with what it is taking now.
+        let _ = (&mut self.taking).await;
+    }
+
     /// The next record's.
     async fn next(&mut self) -> Result<W::Handles, String> {
         loop {

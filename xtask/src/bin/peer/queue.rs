@@ -78,7 +78,7 @@ async fn batches<T: Target>(
     while let Some(worked) = tasks.join_next().await {
         sum.add(&worked??);
     }
-    let took = start.elapsed();
+    let took = sum.took(start);
     ensure!(
         sum.acknowledged == stock.records(),
         "{} of {} records were acknowledged",
@@ -104,13 +104,16 @@ async fn one_by_one<T: Target>(
         let mut sink = OneByOne::new(worker, Arc::clone(stock), load.batch.get());
         tasks.spawn(async move {
             let tally = drive(&plan, &mut sink, |_| {}).await;
-            drop((sink, own));
-            tally
+            (tally, sink, own)
         });
     }
     let mut sum = Tally::new(plan.measured_from());
-    while let Some(tally) = tasks.join_next().await {
-        sum.add(tally??);
+    let mut done = Vec::new();
+    while let Some(ended) = tasks.join_next().await {
+        let (tally, sink, own) = ended?;
+        sum.add(tally?);
+        // What it holds ahead would come to the others, who have it twice then.
+        done.push((sink, own));
     }
     all_acknowledged(&sum)?;
     Ok(sum.report("queue"))

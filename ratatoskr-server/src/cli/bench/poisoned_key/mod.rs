@@ -28,7 +28,7 @@ use worker::Seen;
 const EXAMPLES: &str = "\
 Examples:
   $ ratatoskr bench poisoned-key --rate 500 --keys 50 --seconds 0.5 --rounds 1
-  $ ratatoskr bench poisoned-key --rate 500 --keys 50 --poisoned 5 --seconds 0.5 --rounds 1 --output json";
+  $ ratatoskr bench poisoned-key --rate 500 --keys 50 --poisoned 5 --seconds 0.5 --rounds 2";
 
 /// What is sent, and what fails.
 #[derive(Clone, Debug, clap::Args)]

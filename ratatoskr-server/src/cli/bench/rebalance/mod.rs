@@ -22,12 +22,10 @@ use group::Group;
 const EXAMPLES: &str = "\
 Examples:
   $ ratatoskr bench rebalance --in-process --heartbeat-ms 50 --members 10 --partitions 20
-  $ ratatoskr bench rebalance --in-process --heartbeat-ms 50 --session-timeout-ms 500 --members 5 \\
-      --partitions 10 --rounds 1 --deaths 1 --output json
-  $ ratatoskr bench rebalance --members 2 --partitions 4 --rounds 1
+  $ ratatoskr bench rebalance --in-process --heartbeat-ms 50 --members 5 --partitions 50 --rounds 9
 
 Members hear of a change with their next heartbeat. A broker asks for one every 5 s, and expels a
-member that is silent for 45 s.";
+member that is silent for 45 s, so a round takes some 10 s there, and one with a death 50 s more.";
 
 /// Who comes and goes.
 #[derive(Clone, Debug, clap::Args)]
@@ -115,8 +113,7 @@ pub(super) async fn run(
                 "sockets"
             },
         )
-        .with_figure("from_nothing_ms", begun.as_secs_f64() * 1e3)
-        .verified(true);
+        .with_figure("from_nothing_ms", begun.as_secs_f64() * 1e3);
     if options.in_process {
         report = report
             .with("heartbeat_ms", options.heartbeat_ms)
