@@ -99,6 +99,7 @@ fn what_cannot_be_measured_is_a_usage_error() {
         "bench poisoned-key --keys 1",
         "bench poisoned-key --backoff-ms 1",
         "bench rebalance --heartbeat-ms 50",
+        "bench compact --records 10 --keys 6",
     ] {
         run(words).failure(2);
     }

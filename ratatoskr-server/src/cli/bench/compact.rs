@@ -84,6 +84,11 @@ pub(super) async fn run(
     style: Style,
     out: &mut impl Write,
 ) -> Outcome {
+    if u64::from(options.keys.get()) > options.records.get() / 2 {
+        return Err(Failure::usage(
+            "--keys: at most half as many as --records, so that some are superseded",
+        ));
+    }
     let embedded = Embedded::on_disk_with(options.config()).await?;
     let bench = Bench {
         embedded: &embedded,
