@@ -38,7 +38,7 @@ use crate::cli::{
 const EXAMPLES: &str = "\
 Examples:
   $ ratatoskr bench compact --records 20000 --keys 1000 --segment-bytes 64KiB
-  $ ratatoskr bench compact --records 20000 --keys 1000 --segment-bytes 64KiB --rate 500 --output json";
+  $ ratatoskr bench compact --records 20000 --keys 1000 --segment-bytes 64KiB --rate 500";
 
 /// Records on their way while the log is filled.
 const FILL: NonZeroUsize = NonZeroUsize::new(10_000).unwrap();
