@@ -35,7 +35,7 @@ const EXAMPLES: &str = "\
 Examples:
   $ peer nats produce --address 127.0.0.1:4222 --depth 256 --seconds 3
   $ peer redis fan-out --address 127.0.0.1:6379 --subscribers 100 --rate 20 --seconds 3
-  $ peer nats queue --address 127.0.0.1:4222 --consumers 10 --batch 1000 --depth 4 --records 200000";
+  $ peer nats queue --address 127.0.0.1:4222 --consumers 10 --batch 1000 --depth 4 --records 100000";
 
 /// One load for several brokers.
 #[derive(Parser)]
