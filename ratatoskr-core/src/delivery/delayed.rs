@@ -80,7 +80,7 @@ impl Delayed {
             .retain(|Reverse((_, offset))| kept.contains(offset));
     }
 
-    #[cfg(test)]
+    /// Bytes that they take.
     pub(super) fn bytes(&self) -> usize {
         self.heap.capacity() * size_of::<(Due, u64)>()
     }

@@ -38,7 +38,6 @@ impl Held {
     }
 
     /// Bytes that the blocks take at most.
-    #[cfg(test)]
     pub(super) fn bytes(&self) -> usize {
         self.blocks.len() * 2 * (size_of::<u64>() * 2 + 4)
     }

@@ -80,6 +80,15 @@ impl Keys {
         }
     }
 
+    /// Bytes that the keys and those that wait take.
+    pub(super) fn bytes(&self) -> usize {
+        let waiting = self.waiting.values().map(VecDeque::capacity);
+        // A hash table has a byte beside each entry.
+        self.holders.capacity() * (size_of::<(u64, u64)>() + 1)
+            + self.waiting.capacity() * (size_of::<(u64, VecDeque<(Due, u64)>)>() + 1)
+            + waiting.sum::<usize>() * size_of::<(Due, u64)>()
+    }
+
     pub(super) fn clear(&mut self) {
         *self = Self::default();
     }

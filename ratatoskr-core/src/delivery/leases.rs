@@ -226,7 +226,6 @@ impl Leases {
     }
 
     /// Bytes that the leases take.
-    #[cfg(test)]
     pub(super) fn bytes(&self) -> usize {
         let slots: usize = self.pages.iter().map(Vec::capacity).sum();
         // A B-tree's nodes are at least half full, and have a key and a value for each of 11 entries.

@@ -17,6 +17,12 @@ impl<V> Default for RangeMap<V> {
 }
 
 impl<V: Clone + PartialEq> RangeMap<V> {
+    /// Bytes that the ranges take at most, without what values point to.
+    pub(super) fn bytes(&self) -> usize {
+        // A B-tree's nodes are at least half full.
+        self.ranges.len() * 2 * (size_of::<u64>() + size_of::<(u64, V)>())
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = (u64, u64, &V)> {
         self.ranges
             .iter()

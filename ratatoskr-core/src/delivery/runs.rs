@@ -337,7 +337,6 @@ impl Runs {
     }
 
     /// Bytes that the runs take.
-    #[cfg(test)]
     pub(super) fn bytes(&self) -> usize {
         let runs: usize = self.chunks.iter().map(|chunk| chunk.runs.capacity()).sum();
         runs * size_of::<Run>() + self.chunks.capacity() * size_of::<Chunk>()

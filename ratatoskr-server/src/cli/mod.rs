@@ -131,7 +131,10 @@ fn run(arguments: Arguments) -> Outcome {
             // They end in their own time when they are interrupted, and say what they have done.
             Verb::Queue(options) => queue::run(options, &mut out).await,
             Verb::Dlq(options) => dlq::run(options, &mut out).await,
-            Verb::Bench(options) => unless_interrupted(bench::run(options, &mut out)).await,
+            Verb::Bench(options) => {
+                // Its loads keep much between two waits.
+                unless_interrupted(Box::pin(bench::run(options, &mut out))).await
+            }
             Verb::Check(options) => unless_interrupted(check::run(options, &mut out)).await,
             Verb::Explain(options) => explain::run(options, &mut out),
         }

@@ -8,6 +8,8 @@
 //!          Tally ──► Latencies ──► Report        one object: JSON, or text for people
 //! ```
 //!
+//! A queue is worked off by a [`work::Worker`] (yours), in either loop.
+//!
 //! - In a **closed loop** a fixed number of sends is in flight: it finds the highest throughput.
 //! - In an **open loop** sends are due at fixed moments, and the latency of a send counts from when
 //!   it was due. A target that stalls is charged for all that had to wait (no coordinated omission).
@@ -16,6 +18,7 @@
 //! acknowledgements are settled in the order of the sends, nothing is locked or allocated a record,
 //! and between bursts it sleeps on a [`Timer`] that wakes within tens of microseconds.
 
+mod begun;
 mod drive;
 mod latencies;
 mod pace;
@@ -23,7 +26,9 @@ mod payloads;
 mod report;
 mod tally;
 mod timer;
+pub mod work;
 
+pub use begun::{Begun, begun};
 pub use drive::{Sink, drive};
 pub use latencies::{Latencies, Percentiles};
 pub use pace::{Pace, Plan, Schedule};

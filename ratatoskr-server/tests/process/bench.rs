@@ -93,6 +93,13 @@ fn what_cannot_be_measured_is_a_usage_error() {
         "bench produce --seconds -1",
         "bench fan-out --subscribers 0",
         "bench restart --bytes many",
+        "bench queue --rate 10 --depth 1",
+        "bench queue --seconds 1",
+        "bench produce --keys 10 --batch 10",
+        "bench poisoned-key --keys 1",
+        "bench poisoned-key --backoff-ms 1",
+        "bench rebalance --heartbeat-ms 50",
+        "bench compact --records 10 --keys 6",
     ] {
         run(words).failure(2);
     }
@@ -164,5 +171,111 @@ fn a_broker_that_was_killed_has_what_it_acknowledged() {
         }
         let rate = &report["figures"]["verified_bytes_per_second"];
         assert_eq!(rate.is_f64(), !scan.is_empty(), "{report}");
+    }
+}
+
+#[test]
+fn a_queue_is_worked_off_in_either_loop() {
+    let server = Server::in_memory();
+    let filled = "bench produce --records 2000 --partitions 2";
+    server.run(filled).text();
+    let closed = "bench queue --consumers 3 --batch 7 --output json";
+    let report = json(&server.run(closed).text());
+    assert_eq!(report["records"], 2_000);
+    assert_eq!(report["verified"], true);
+    conditions(&report, &[("consumers", "3"), ("partitions", "2")]);
+    // The group of the first run is gone, so all is there again.
+    let open = "bench queue --consumers 3 --batch 7 --rate 2000 --seconds 0.2 --output json";
+    let report = json(&server.run(open).text());
+    assert_eq!(report["records"], 400);
+    assert_eq!(report["verified"], true);
+    assert!(report["latency_us"]["p99"].is_f64(), "{report}");
+    assert_eq!(server.run("queue ls").text(), "");
+}
+
+#[test]
+fn a_queue_that_would_run_dry_is_told_beforehand() {
+    let server = Server::in_memory();
+    server.run("bench produce --records 100").text();
+    let open = "bench queue --batch 10 --rate 1000 --seconds 1";
+    let error = server.run(open).failure(1);
+    assert!(error.contains("1030 records are needed"), "{error}");
+    assert!(error.contains("bench produce --records 1030"), "{error}");
+}
+
+#[test]
+fn records_in_flight_and_delayed_have_a_price() {
+    for (state, told) in [
+        ("in-flight", "in flight"),
+        ("delayed", "delayed"),
+        ("retried", "retried"),
+    ] {
+        let words =
+            format!("bench queue-memory --records 5000 --batch 100 --state {state} --output json");
+        let report = json(&run(&words).text());
+        assert_eq!(report["records"], 5_000, "{state}");
+        assert_eq!(report["verified"], true, "{state}");
+        conditions(&report, &[("state", told)]);
+        let counted = &report["figures"]["counted_bytes_per_record"];
+        assert!(counted.as_f64() > Some(0.0), "{report}");
+    }
+}
+
+#[test]
+fn a_poisoned_key_holds_nothing_else_up() {
+    let server = Server::in_memory();
+    let words = "bench poisoned-key --rate 500 --keys 20 --poisoned 2 --seconds 0.5 --warm-up 0.1 \
+                 --backoff-ms 20 --rounds 2 --output json";
+    let report = json(&server.run(words).text());
+    // Four phases of 250 records behind the warm-up, of which 24 are poisoned in two.
+    assert_eq!(report["records"], 4 * 250 - 2 * 24);
+    assert_eq!(report["verified"], true);
+    let figures = &report["figures"];
+    assert!(figures["failed_attempts"].as_f64() > Some(4.0), "{report}");
+    for figure in ["p99_ratio", "with_p99_us", "without_p99_us"] {
+        assert!(figures[figure].as_f64() > Some(0.0), "{figure}: {report}");
+    }
+    let topics = server.run("topic ls").text();
+    assert!(!topics.contains("bench-poisoned"), "{topics}");
+    assert_eq!(server.run("queue ls").text(), "");
+}
+
+#[test]
+fn members_that_come_go_and_die_leave_every_partition_to_somebody() {
+    let words = "bench rebalance --in-process --heartbeat-ms 20 --session-timeout-ms 300 --members 5 \
+                 --partitions 12 --rounds 2 --deaths 1 --output json";
+    let report = json(&run(words).text());
+    let figures = &report["figures"];
+    for figure in ["from_nothing_ms", "join_p50_ms", "leave_p50_ms"] {
+        assert!(figures[figure].as_f64() > Some(0.0), "{figure}: {report}");
+    }
+    // It is missed once its session has timed out, and not before.
+    assert!(figures["death_p50_ms"].as_f64() > Some(200.0), "{report}");
+}
+
+#[test]
+fn every_group_reads_and_commits_everything() {
+    let server = Server::in_memory();
+    let filled = "bench produce --records 300 --partitions 3";
+    server.run(filled).text();
+    let words = "bench groups --groups 7 --commit-every 40 --output json";
+    let report = json(&server.run(words).text());
+    assert_eq!(report["records"], 7 * 300);
+    assert_eq!(report["verified"], true);
+    assert!(report["latency_us"]["p99"].is_f64(), "{report}");
+}
+
+#[test]
+fn a_compacted_log_has_the_latest_of_each_key() {
+    for beside in ["", "--rate 500"] {
+        let words = format!(
+            "bench compact --records 20000 --keys 700 --segment-bytes 64KiB --output json {beside}"
+        );
+        let report = json(&run(words.trim()).text());
+        assert_eq!(report["verified"], true, "{beside}");
+        assert!(report["records"].as_u64() > Some(10_000), "{report}");
+        assert!(report["bytes_per_second"].as_f64() > Some(0.0), "{report}");
+        let ratio = &report["figures"]["p99_ratio"];
+        assert_eq!(ratio.is_f64(), !beside.is_empty(), "{report}");
     }
 }

@@ -159,6 +159,15 @@ impl Broker {
         counters
     }
 
+    /// Bytes of memory that what is known of a group's records takes, about, at once: those in
+    /// flight, delayed, waiting for their key, failed or on their way to the dead letters. `None`
+    /// where the group is unknown or its state is not at hand.
+    pub fn queue_bytes(&self, group: &GroupId) -> Option<usize> {
+        let shards = self.shared.queues.shards_in_use().iter();
+        let bytes = shards.filter_map(|shard| shard.peek(|queues| queues.bytes(group)));
+        bytes.flatten().next()
+    }
+
     /// Gives a group a place in each partition of a topic that it has none in; makes the group with
     /// the defaults if it is not there.
     pub(super) async fn queue_open(

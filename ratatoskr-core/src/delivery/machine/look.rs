@@ -42,6 +42,12 @@ impl Queues {
         counters
     }
 
+    /// Bytes that what is known of a group's records takes; `None` of an unknown group.
+    pub(crate) fn bytes(&self, group: &GroupId) -> Option<usize> {
+        let partitions = self.groups.get(group)?.partitions();
+        Some(partitions.map(|(.., partition)| partition.bytes()).sum())
+    }
+
     /// The topics that a group reads.
     pub(crate) fn topics_of(&self, group: &GroupId) -> Vec<TopicId> {
         let group = self.groups.get(group);

@@ -129,10 +129,15 @@ impl PartitionQueue {
         self.happened.leases_expired += records;
     }
 
-    /// Bytes that all of it takes.
-    #[cfg(test)]
+    /// Bytes that all of it takes, about.
     pub(crate) fn bytes(&self) -> usize {
-        self.runs.bytes() + self.leases.bytes() + self.delayed.bytes() + self.held.bytes()
+        self.runs.bytes()
+            + self.leases.bytes()
+            + self.delayed.bytes()
+            + self.keys.bytes()
+            + self.held.bytes()
+            + self.failures.bytes()
+            + self.dead.bytes()
     }
 
     /// The start, if the log does not know of it yet.

@@ -14,7 +14,7 @@ use ratatoskr_core::{
 
 use tokio::task::JoinHandle;
 
-use super::{Queue, consumer, settlement, settlements, values};
+use super::{Queue, consumer, group, settlement, settlements, values};
 use crate::support::{Bench, ManualCommitter, settle};
 
 #[tokio::test(start_paused = true)]
@@ -335,4 +335,22 @@ async fn bounds_hold_for_all_topics_of_a_group_and_so_does_what_frees_them() {
         assert_eq!(values(&waiting.await.unwrap().unwrap()), ["x"]);
         assert!(begun.elapsed() < Duration::from_secs(1), "{bound}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_known_of_records_takes_memory_for_as_long_as_they_are_held() {
+    let queue = Queue::new(&[]).await;
+    let bytes = |name| queue.bench.broker.queue_bytes(&group(name));
+    assert_eq!(bytes("nobody"), None);
+    queue.fill(1_000).await;
+    let mut taken = Vec::new();
+    for _ in 0..500 {
+        taken.push(queue.acquire("a", 1).await);
+    }
+    let held = bytes("billing").unwrap();
+    for acquired in &taken {
+        queue.settle("a", acquired, SettleAction::Acknowledge).await;
+    }
+    let done = bytes("billing").unwrap();
+    assert!(done < held / 2, "{held} bytes became {done}");
 }

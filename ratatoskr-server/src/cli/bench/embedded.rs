@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use ratatoskr_client::Client;
-use ratatoskr_core::Broker;
+use ratatoskr_core::{Broker, BrokerConfig};
 use ratatoskr_storage::{MemoryStorage, MmapOptions, MmapStorage};
 use tempfile::TempDir;
 
@@ -29,7 +29,15 @@ impl Embedded {
     /// # Errors
     /// What the broker answers.
     pub(super) async fn in_memory() -> Outcome<Self> {
-        let opened = MemoryStorage::new().broker().open().await;
+        Self::in_memory_with(BrokerConfig::default()).await
+    }
+
+    /// The same, configured.
+    ///
+    /// # Errors
+    /// What the broker answers.
+    pub(super) async fn in_memory_with(config: BrokerConfig) -> Outcome<Self> {
+        let opened = MemoryStorage::new().broker().config(config).open().await;
         let broker = opened.map_err(|error| Failure::of(&error))?;
         Ok(Self {
             client: Client::in_process(broker.clone()),
@@ -43,17 +51,30 @@ impl Embedded {
     /// # Errors
     /// The directory cannot be made or opened.
     pub(super) async fn on_disk() -> Outcome<Self> {
+        Self::on_disk_with(BrokerConfig::default()).await
+    }
+
+    /// The same, configured.
+    ///
+    /// # Errors
+    /// The directory cannot be made or opened.
+    pub(super) async fn on_disk_with(config: BrokerConfig) -> Outcome<Self> {
         let directory = directory(None)?;
         let opened = MmapStorage::open(directory.path(), MmapOptions::default()).await;
         let disk = opened.map_err(|error| serve::data_failure(directory.path(), &error))?;
         let disk = Arc::new(disk);
-        let broker = disk.broker().open().await;
+        let broker = disk.broker().config(config).open().await;
         let broker = broker.map_err(|error| Failure::of(&error))?;
         Ok(Self {
             client: Client::in_process(broker.clone()),
             broker,
             disk: Some((disk, directory)),
         })
+    }
+
+    /// The broker itself.
+    pub(super) const fn broker(&self) -> &Broker {
+        &self.broker
     }
 
     /// Shuts the broker down and removes what it kept.

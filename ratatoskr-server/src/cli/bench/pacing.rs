@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use ratatoskr_core::config::parse_bytes;
 use ratatoskr_server::load::{Pace, Plan, Report};
 
 /// Records where nobody says how many or how long.
@@ -116,4 +117,30 @@ impl Options {
 pub(super) fn seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| "expected seconds".to_owned())?;
     Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+}
+
+/// A size as people write it: with powers of ten as well as of two.
+pub(super) fn bytes(text: &str) -> Result<u64, String> {
+    let decimal = [("KB", 1_000), ("MB", 1_000_000), ("GB", 1_000_000_000)];
+    let found = decimal.iter().find_map(|(unit, scale)| {
+        let number = text.strip_suffix(unit)?;
+        number.trim().parse::<u64>().ok()?.checked_mul(*scale)
+    });
+    found
+        .or_else(|| parse_bytes(text))
+        .ok_or_else(|| "expected bytes, or a number with KB, MB, GB, KiB, MiB or GiB".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_in_powers_of_ten_and_of_two() {
+        assert_eq!(bytes("10GB"), Ok(10_000_000_000));
+        assert_eq!(bytes("1GiB"), Ok(1 << 30));
+        assert_eq!(bytes("512"), Ok(512));
+        assert!(bytes("1TBx").is_err());
+        assert!(bytes("99999999999GB").is_err());
+    }
 }

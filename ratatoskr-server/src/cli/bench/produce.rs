@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 
 use super::{
     pacing,
-    sinks::{Batches, Records},
+    sinks::{Batches, Making, Records},
     target::{self, Targets},
     verdict,
 };
@@ -31,7 +31,8 @@ Examples:
   $ ratatoskr bench produce --records 1000 --in-flight 1
   $ ratatoskr bench produce --rate 10000 --seconds 0.5 --warm-up 0.2 --compression lz4
   $ ratatoskr bench produce --batch 100 --in-flight 16 --topics 3 --partitions 2 --durability os
-  $ ratatoskr bench produce --single --records 1000 --output json";
+  $ ratatoskr bench produce --single --records 1000 --output json
+  $ ratatoskr bench produce --topic keyed --keys 100 --records 2000";
 
 /// What to send, and how.
 #[derive(Clone, Debug, clap::Args)]
@@ -62,6 +63,9 @@ pub(super) struct Shape {
     /// Make every record a batch and a request of its own
     #[arg(long, conflicts_with = "acks")]
     single: bool,
+    /// Give records these many keys, in turn, which say where they go
+    #[arg(long, value_name = "COUNT", conflicts_with_all = ["single", "batch"])]
+    keys: Option<NonZeroU32>,
     /// When a record counts as sent: none, one or all
     #[arg(long, value_name = "ACKS", default_value = "all", value_parser = acks)]
     acks: Acks,
@@ -150,6 +154,10 @@ impl Shape {
             .with("size", self.size)
             .with("producers", self.producers)
             .with("compression", self.compression);
+        let report = match self.keys {
+            Some(keys) => report.with("keys", keys),
+            None => report,
+        };
         match self.batch() {
             Some(records) => report.with("batch", records),
             None => report.with("acks", name(self.acks)),
@@ -196,7 +204,7 @@ impl Load {
             } else {
                 Either::Records(Records {
                     producers: producers(shape, targets, &client, at).await?,
-                    payloads,
+                    making: Making::new(payloads, shape.keys),
                     turn,
                 })
             });

@@ -1,6 +1,7 @@
 //! What the load generator sends to: a producer that gathers records, or batches made here.
 
 use std::{
+    num::NonZeroU32,
     pin::Pin,
     task::{Context, Poll},
 };
@@ -12,10 +13,43 @@ use ratatoskr_core::{
 };
 use ratatoskr_server::load::{Payloads, Sink};
 
+/// Records that prove themselves, with as many keys as asked for, in turn.
+pub(super) struct Making {
+    payloads: Payloads,
+    keys: Option<NonZeroU32>,
+    made: u64,
+}
+
+impl Making {
+    /// The records of these values; without keys where none are asked for.
+    pub(super) const fn new(payloads: Payloads, keys: Option<NonZeroU32>) -> Self {
+        Self {
+            payloads,
+            keys,
+            made: 0,
+        }
+    }
+
+    /// Bytes of each value.
+    fn value_bytes(&self) -> u64 {
+        self.payloads.record_bytes()
+    }
+
+    fn next_record(&mut self) -> Record {
+        let record = Record::new(self.payloads.next_record());
+        let number = self.made;
+        self.made += 1;
+        match self.keys {
+            Some(keys) => record.with_key((number % u64::from(keys.get())).to_string()),
+            None => record,
+        }
+    }
+}
+
 /// Record by record through producers, one a topic, which take turns.
 pub(super) struct Records {
     pub(super) producers: Vec<Producer>,
-    pub(super) payloads: Payloads,
+    pub(super) making: Making,
     /// Whose turn it is.
     pub(super) turn: usize,
 }
@@ -26,7 +60,7 @@ impl Sink for Records {
     type Receipt = Delivery;
 
     async fn send(&mut self) -> Result<Delivery, Error> {
-        let record = Record::new(self.payloads.next_record());
+        let record = self.making.next_record();
         self.turn = if self.turn + 1 < self.producers.len() {
             self.turn + 1
         } else {
@@ -39,7 +73,7 @@ impl Sink for Records {
     }
 
     fn bytes_per_send(&self) -> u64 {
-        self.payloads.record_bytes()
+        self.making.value_bytes()
     }
 }
 

@@ -55,8 +55,9 @@ Examples:
 /// Measures the broker beside what the machine allows, its peers, or an earlier revision of itself.
 ///
 /// Rows: L1 latency, T1 small records, T2 batches, D1 durable, D2 durable batches and partitions,
-/// R1 reading beside a producer, R2 slow readers beside it, F1 fan-out, G1 topics and partitions, G2 restart, M1 memory and
-/// start, E1 in process.
+/// R1 reading beside a producer, R2 slow readers beside it, F1 fan-out, Q1 queues, Q2 memory of
+/// queues, Q3 a poisoned key, C1 consumer groups, C2 compaction, G1 topics and partitions, G2 restart,
+/// M1 memory and start, E1 in process.
 #[derive(Parser)]
 #[command(name = "cargo xtask bench", after_help = EXAMPLES)]
 struct Options {

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::peer::Peer;
 
 /// Every row, in the order in which they are run.
-const FILES: [(&str, &str); 13] = [
+const FILES: [(&str, &str); 17] = [
     ("L1", include_str!("rows/L1.toml")),
     ("T1", include_str!("rows/T1.toml")),
     ("T2", include_str!("rows/T2.toml")),
@@ -23,6 +23,10 @@ const FILES: [(&str, &str); 13] = [
     ("R2", include_str!("rows/R2.toml")),
     ("F1", include_str!("rows/F1.toml")),
     ("Q1", include_str!("rows/Q1.toml")),
+    ("Q2", include_str!("rows/Q2.toml")),
+    ("Q3", include_str!("rows/Q3.toml")),
+    ("C1", include_str!("rows/C1.toml")),
+    ("C2", include_str!("rows/C2.toml")),
     ("G1", include_str!("rows/G1.toml")),
     ("G2", include_str!("rows/G2.toml")),
     ("M1", include_str!("rows/M1.toml")),

@@ -5,6 +5,7 @@
 //! ├ produce   records in flight, or due at a rate; until acknowledged
 //! ├ consume   what was sent before, read from the start and verified
 //! ├ fan_out   one publisher, many subscribers with a connection each
+//! ├ queue     what was sent before, taken by consumers that share it, and acknowledged
 //! └ targets   Ratatoskr, NATS, Redis: what a load needs of a broker
 //! ```
 //! Records, paces and latencies are those of `ratatoskr bench`: `ratatoskr_server::load`. A server
@@ -13,11 +14,12 @@
 mod consume;
 mod fan_out;
 mod produce;
+mod queue;
 mod targets;
 
 use std::{
     io::{Write as _, stdout},
-    num::{NonZeroU64, NonZeroUsize},
+    num::{NonZeroU32, NonZeroU64, NonZeroUsize},
     process::ExitCode,
     time::Duration,
 };
@@ -27,25 +29,26 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use ratatoskr_client::Durability;
 use ratatoskr_server::load::{Pace, Plan, Report, Tally};
 
-use targets::{Nats, Ratatoskr, Redis, Target};
+use targets::{Kind, Nats, Ratatoskr, Redis, Target};
 
 const EXAMPLES: &str = "\
 Examples:
   $ peer nats produce --address 127.0.0.1:4222 --depth 256 --seconds 3
-  $ peer redis fan-out --address 127.0.0.1:6379 --subscribers 100 --rate 20 --seconds 3";
+  $ peer redis fan-out --address 127.0.0.1:6379 --subscribers 100 --rate 20 --seconds 3
+  $ peer nats queue --address 127.0.0.1:4222 --consumers 10 --batch 1000 --depth 4 --records 100000";
 
 /// One load for several brokers.
 #[derive(Parser)]
 #[command(name = "peer", after_help = EXAMPLES)]
 struct Options {
     /// What is measured
-    target: Kind,
+    target: Name,
     #[command(subcommand)]
     verb: Verb,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-enum Kind {
+enum Name {
     Ratatoskr,
     Nats,
     Redis,
@@ -59,6 +62,8 @@ enum Verb {
     Consume(Load),
     /// Send records to many subscribers, and measure until each has them
     FanOut(Load),
+    /// Send records untimed, then let consumers share them as a queue's and acknowledge each
+    Queue(Load),
 }
 
 /// What is sent, and how.
@@ -73,10 +78,10 @@ pub(crate) struct Load {
     /// Bytes of a record, at least 24
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(24..=1 << 20))]
     pub(crate) size: u32,
-    /// Closed loop: records in flight
+    /// Closed loop: records in flight; of a queue, acknowledgements of a consumer, each of a batch
     #[arg(long, default_value = "256")]
     pub(crate) depth: NonZeroUsize,
-    /// Open loop: records a second, whatever the broker does
+    /// Open loop: records a second, whatever the broker does; of a queue, acknowledgements of one each
     #[arg(long)]
     pub(crate) rate: Option<NonZeroU64>,
     /// How long records are sent
@@ -88,6 +93,12 @@ pub(crate) struct Load {
     /// Connections that read
     #[arg(long, default_value_t = 1)]
     pub(crate) subscribers: u32,
+    /// Consumers that share a queue, each with a connection of its own
+    #[arg(long, default_value = "1")]
+    pub(crate) consumers: NonZeroU32,
+    /// Records that a consumer of a queue takes at a time at most
+    #[arg(long, default_value = "100")]
+    pub(crate) batch: NonZeroU32,
 }
 
 impl Load {
@@ -137,9 +148,9 @@ pub(crate) fn all_acknowledged(tally: &Tally) -> Result<()> {
 async fn main() -> ExitCode {
     let options = Options::parse();
     let report = match options.target {
-        Kind::Ratatoskr => run::<Ratatoskr>(&options.verb).await,
-        Kind::Nats => run::<Nats>(&options.verb).await,
-        Kind::Redis => run::<Redis>(&options.verb).await,
+        Name::Ratatoskr => run::<Ratatoskr>(&options.verb).await,
+        Name::Nats => run::<Nats>(&options.verb).await,
+        Name::Redis => run::<Redis>(&options.verb).await,
     };
     let printed = report.and_then(|report| {
         let line = serde_json::to_string(&report)?;
@@ -155,14 +166,20 @@ async fn main() -> ExitCode {
 }
 
 async fn run<T: Target>(verb: &Verb) -> Result<Report> {
-    let (Verb::Produce(load) | Verb::Consume(load) | Verb::FanOut(load)) = verb;
+    let (Verb::Produce(load) | Verb::Consume(load) | Verb::FanOut(load) | Verb::Queue(load)) = verb;
     let target = T::connect(&load.address)
         .await
         .with_context(|| format!("nobody answers at {}", load.address))?;
-    target.create(load.durability).await.context("a stream")?;
+    let kind = match verb {
+        Verb::Queue(_) => Kind::Queue,
+        _ => Kind::Stream,
+    };
+    let created = target.create(load.durability, kind).await;
+    created.context("a stream")?;
     match verb {
         Verb::Produce(load) => produce::run(&target, load).await,
         Verb::Consume(load) => consume::run(&target, load).await,
         Verb::FanOut(load) => fan_out::run(&target, load).await,
+        Verb::Queue(load) => queue::run(&target, load).await,
     }
 }

@@ -1,11 +1,6 @@
 //! A broker as a process of its own, on a free port.
 
-use std::{
-    collections::VecDeque,
-    fs,
-    path::{Path, PathBuf},
-    process::Stdio,
-};
+use std::{collections::VecDeque, fs, path::Path, process::Stdio};
 
 use ratatoskr_client::Client;
 use tokio::{
@@ -14,6 +9,7 @@ use tokio::{
 };
 
 use crate::cli::{
+    bench::memory::{Resident, resident_bytes},
     connection,
     exit::{Exit, Failure, Outcome},
 };
@@ -103,22 +99,18 @@ impl Child {
     /// # Errors
     /// The system does not tell.
     pub(super) fn usage(&self) -> Outcome<Usage> {
-        let read = || {
-            let process = PathBuf::from("/proc").join(self.process.id()?.to_string());
-            let status = fs::read_to_string(process.join("status")).ok()?;
-            let resident = status
-                .lines()
-                .find_map(|line| line.strip_prefix("VmRSS:"))?;
-            let kib: u32 = resident.trim().strip_suffix(" kB")?.parse().ok()?;
-            let descriptors = fs::read_dir(process.join("fd")).ok()?.count();
-            Some(Usage {
-                resident_bytes: f64::from(kib) * 1024.0,
-                open_descriptors: f64::from(u32::try_from(descriptors).ok()?),
-            })
+        let id = self.process.id().unwrap_or_default().to_string();
+        let count = || {
+            let descriptors = fs::read_dir(Path::new("/proc").join(&id).join("fd")).ok()?;
+            u32::try_from(descriptors.count()).ok()
         };
-        read().ok_or_else(|| {
+        let open_descriptors = count().ok_or_else(|| {
             Failure::new(Exit::Failure, "cannot tell what the broker holds")
                 .because("/proc has no such process, or may not be read")
+        })?;
+        Ok(Usage {
+            resident_bytes: resident_bytes(&id, Resident::All)?,
+            open_descriptors: f64::from(open_descriptors),
         })
     }
 }

@@ -12,10 +12,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ratatoskr_core::config::{Durability, parse_bytes};
+use ratatoskr_core::config::Durability;
 use ratatoskr_server::load::Report;
 
-use super::{embedded, target, verdict};
+use super::{embedded, pacing, target, verdict};
 use crate::cli::{
     connection,
     exit::{Exit, Failure, Outcome},
@@ -36,7 +36,7 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub(super) struct Options {
     /// Fill it with this much: bytes, or a number with KB, MB, GB, KiB, MiB or GiB
-    #[arg(long, value_name = "BYTES", default_value = "1GB", value_parser = bytes)]
+    #[arg(long, value_name = "BYTES", default_value = "1GB", value_parser = pacing::bytes)]
     bytes: u64,
     /// Partitions of the topic that is filled
     #[arg(long, value_name = "COUNT", default_value_t = 1)]
@@ -118,30 +118,4 @@ async fn timed(start: Instant, work: impl Future<Output = Outcome>) -> Outcome<D
 
 fn ms(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
-}
-
-/// A size as people write it: with powers of ten as well as of two.
-fn bytes(text: &str) -> Result<u64, String> {
-    let decimal = [("KB", 1_000), ("MB", 1_000_000), ("GB", 1_000_000_000)];
-    let found = decimal.iter().find_map(|(unit, scale)| {
-        let number = text.strip_suffix(unit)?;
-        number.trim().parse::<u64>().ok()?.checked_mul(*scale)
-    });
-    found
-        .or_else(|| parse_bytes(text))
-        .ok_or_else(|| "expected bytes, or a number with KB, MB, GB, KiB, MiB or GiB".to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sizes_are_read_in_powers_of_ten_and_of_two() {
-        assert_eq!(bytes("10GB"), Ok(10_000_000_000));
-        assert_eq!(bytes("1GiB"), Ok(1 << 30));
-        assert_eq!(bytes("512"), Ok(512));
-        assert!(bytes("1TBx").is_err());
-        assert!(bytes("99999999999GB").is_err());
-    }
 }

@@ -1,25 +1,23 @@
 //! Redis with its streams, by the client of the Rust community.
 
-use std::{
-    collections::VecDeque,
-    future::{Future, poll_fn, ready},
-    pin::Pin,
-    task::Poll,
-};
+use std::{collections::VecDeque, future::Future, time::Duration};
 
 use ::redis::{
     AsyncConnectionConfig, Client, RedisError, Value,
     aio::MultiplexedConnection,
     cmd,
-    streams::{StreamRangeReply, StreamReadReply},
+    streams::{StreamId, StreamRangeReply, StreamReadReply},
 };
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail, ensure};
 use ratatoskr_client::{Durability, bytes::Bytes};
 
-use ratatoskr_server::load::{Payloads, Sink};
-use tokio::task::unconstrained;
+use ratatoskr_server::load::{
+    Begun, Payloads, Sink, begun,
+    work::{Taken, Worker},
+};
+use tokio::time::sleep;
 
-use super::{NAME, Records, Start, Target};
+use super::{GROUP, Kind, NAME, Records, Start, Takings, Target, one_by_one};
 
 /// The field that holds a record.
 const FIELD: &str = "v";
@@ -27,6 +25,8 @@ const FIELD: &str = "v";
 const PIPELINE: usize = 1_024;
 /// Records that one read asks for.
 const READ_RECORDS: usize = 1_000;
+/// How soon a queue that had nothing is asked again: a connection that waits could acknowledge nothing.
+const TAKE_AGAIN: Duration = Duration::from_millis(1);
 /// The id before all others.
 const FIRST: &str = "0";
 
@@ -49,11 +49,18 @@ pub(crate) struct Reader {
     records: VecDeque<Bytes>,
 }
 
+/// A consumer of the group.
+pub(crate) struct Taking {
+    connection: MultiplexedConnection,
+    name: String,
+}
+
 impl Target for Redis {
-    const WORDS: &'static str =
-        "XADD, each record by itself, pipelined on one connection; XREAD of up to 1,000";
+    const WORDS: &'static str = "XADD, each record by itself, pipelined on one connection; XREAD of up \
+                                 to 1,000; of a queue, XREADGROUP and XACK of a batch each";
     type Sink = Sending;
     type Records = Reader;
+    type Worker = Taking;
 
     async fn connect(address: &str) -> Result<Self> {
         let client = Client::open(format!("redis://{address}/"))?;
@@ -66,8 +73,15 @@ impl Target for Redis {
         Ok(Self { connection })
     }
 
-    async fn create(&self, _durability: Durability) -> Result<()> {
+    async fn create(&self, _durability: Durability, kind: Kind) -> Result<()> {
         // The first record creates a stream, and durability is the server's.
+        if kind == Kind::Queue {
+            let mut create = cmd("XGROUP");
+            create.arg("CREATE").arg(NAME).arg(GROUP).arg(FIRST);
+            create.arg("MKSTREAM");
+            let mut connection = self.connection.clone();
+            create.query_async::<()>(&mut connection).await?;
+        }
         Ok(())
     }
 
@@ -96,27 +110,79 @@ impl Target for Redis {
             records: VecDeque::new(),
         })
     }
+
+    async fn worker(&self, number: u32, _batch: u32) -> Result<Taking> {
+        Ok(Taking {
+            connection: self.connection.clone(),
+            name: format!("consumer-{number}"),
+        })
+    }
+}
+
+impl Worker for Taking {
+    /// Ids of records.
+    type Handles = Vec<String>;
+    type Error = anyhow::Error;
+
+    async fn take(&self, records_max: u32) -> Result<Taken<Vec<String>>> {
+        let mut read = cmd("XREADGROUP");
+        read.arg("GROUP").arg(GROUP).arg(&self.name);
+        read.arg("COUNT").arg(records_max);
+        read.arg("STREAMS").arg(NAME).arg(">");
+        let mut connection = self.connection.clone();
+        let reply: Option<StreamReadReply> = read.query_async(&mut connection).await?;
+        let mut takings = Takings::new();
+        let streams = reply.into_iter().flat_map(|reply| reply.keys);
+        for mut record in streams.flat_map(|stream| stream.ids) {
+            let value = value(&mut record)?;
+            takings.add(&value, record.id)?;
+        }
+        if takings.records() == 0 {
+            sleep(TAKE_AGAIN).await;
+        }
+        Ok(takings.taken())
+    }
+
+    fn acknowledge(&self, ids: Vec<String>) -> impl Future<Output = Result<()>> + Send + 'static {
+        let mut connection = self.connection.clone();
+        async move {
+            let mut acknowledge = cmd("XACK");
+            acknowledge.arg(NAME).arg(GROUP).arg(&ids);
+            let acknowledged: usize = acknowledge.query_async(&mut connection).await?;
+            ensure!(
+                acknowledged == ids.len(),
+                "{acknowledged} of {} records were acknowledged",
+                ids.len()
+            );
+            Ok(())
+        }
+    }
+
+    fn one_by_one(ids: Vec<String>) -> Vec<Vec<String>> {
+        one_by_one(ids)
+    }
+}
+
+/// What a record holds.
+fn value(record: &mut StreamId) -> Result<Bytes> {
+    let value = record.map.remove(FIELD);
+    let Value::BulkString(bytes) = value.context("a record without a value")? else {
+        bail!("a value that is not a string");
+    };
+    Ok(bytes.into())
 }
 
 impl Sink for Sending {
     type Acknowledged = Value;
     type Error = RedisError;
-    type Receipt = Pin<Box<dyn Future<Output = Result<Value, RedisError>> + Send>>;
+    type Receipt = Begun<Result<Value, RedisError>>;
 
     async fn send(&mut self) -> Result<Self::Receipt, RedisError> {
         let mut add = cmd("XADD");
         add.arg(NAME).arg("*").arg(FIELD);
         add.arg(&self.payloads.next_record()[..]);
         let mut connection = self.connection.clone();
-        // A request is on its way once it was polled; a runtime that wants its turn must not keep
-        // one back while later ones go.
-        let answer = async move { add.query_async(&mut connection).await };
-        let mut answer: Self::Receipt = Box::pin(unconstrained(answer));
-        let polled = poll_fn(|cx| Poll::Ready(answer.as_mut().poll(cx)));
-        Ok(match polled.await {
-            Poll::Ready(answer) => Box::pin(ready(answer)),
-            Poll::Pending => answer,
-        })
+        Ok(begun(async move { add.query_async(&mut connection).await }).await)
     }
 
     fn bytes_per_send(&self) -> u64 {
@@ -135,14 +201,7 @@ impl Records for Reader {
             read.arg("STREAMS").arg(NAME).arg(&self.last);
             let reply: StreamReadReply = read.query_async(&mut self.connection).await?;
             for mut record in reply.keys.into_iter().flat_map(|key| key.ids) {
-                let value = record
-                    .map
-                    .remove(FIELD)
-                    .context("a record without a value")?;
-                let Value::BulkString(bytes) = value else {
-                    anyhow::bail!("a value that is not a string");
-                };
-                self.records.push_back(bytes.into());
+                self.records.push_back(value(&mut record)?);
                 self.last = record.id;
             }
         }
