@@ -120,7 +120,12 @@ pub(super) fn settle(session: &Session, frame: &Frame) -> Handled {
             settlements,
         );
         let outcome = match begun.await {
-            Ok(pending) => PendingSettle::wait(pending).await,
+            Ok(pending) => {
+                // Whoever waits first may have to sync. Those that came with it are to be in the log
+                // by then, so that one sync does for all.
+                tokio::task::yield_now().await;
+                PendingSettle::wait(pending).await
+            }
             Err(error) => Err(error),
         };
         let outcome = outcome.map_err(told).map(|results| {
