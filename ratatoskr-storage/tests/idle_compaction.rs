@@ -51,7 +51,7 @@ async fn open(directory: &Path) -> (Arc<MmapStorage>, Broker) {
 }
 
 async fn close((storage, broker): (Arc<MmapStorage>, Broker)) {
-    broker.shutdown(Duration::from_secs(60)).await.unwrap();
+    broker.shutdown(Duration::from_mins(1)).await.unwrap();
     drop(broker);
     storage.close().await.unwrap();
 }

@@ -22,6 +22,7 @@ use std::{sync::Arc, time::Duration};
 use ratatoskr_core::{
     delivery::ConsumerId,
     name::{GroupId, TopicName},
+    record::ConsumedRecord,
 };
 use tokio::{sync::mpsc, time::Instant};
 
@@ -33,6 +34,7 @@ use door::Door;
 use fetcher::{Fetcher, Room};
 use held::Held;
 use settler::Settler;
+use work::OnRefused;
 
 /// Records taken ahead at most, unless told otherwise.
 const PREFETCH_RECORDS_DEFAULT: u32 = 100;
@@ -58,6 +60,7 @@ struct QueueOptions {
     prefetch_bytes: u32,
     lease: Option<Duration>,
     drain: Duration,
+    refused: Option<OnRefused>,
 }
 
 impl Client {
@@ -74,6 +77,7 @@ impl Client {
                 prefetch_bytes: PREFETCH_BYTES_DEFAULT,
                 lease: None,
                 drain: DRAIN_DEFAULT,
+                refused: None,
             },
         }
     }
@@ -106,6 +110,17 @@ impl QueueBuilder {
     /// stop; 30 s unless told otherwise.
     pub fn drain(mut self, drain: Duration) -> Self {
         self.options.drain = drain.min(FOREVER);
+        self
+    }
+
+    /// Has [`for_each_concurrent`](Queue::for_each_concurrent) call this with each record that was not
+    /// settled as its handler said, and why: its lease was over, or the broker refuses what was said.
+    /// The record comes again, or another consumer has it. Where nobody is to be called, it is logged.
+    pub fn on_refused(
+        mut self,
+        call: impl Fn(&ConsumedRecord, &Error) + Send + Sync + 'static,
+    ) -> Self {
+        self.options.refused = Some(OnRefused(Arc::new(call)));
         self
     }
 
@@ -152,6 +167,7 @@ impl QueueBuilder {
             room,
             items,
             drain: self.options.drain,
+            refused: self.options.refused.unwrap_or_default(),
             fetcher: tokio::spawn(fetcher.run()),
             stopper: Stopper::default(),
         })
@@ -176,6 +192,7 @@ pub struct Queue {
     room: Arc<Room>,
     items: mpsc::UnboundedReceiver<Result<LeasedRecord, Error>>,
     drain: Duration,
+    refused: OnRefused,
     fetcher: tokio::task::JoinHandle<()>,
     stopper: Stopper,
 }

@@ -1,6 +1,12 @@
 //! Working records off, many at a time.
 
-use std::{fmt::Display, future::Future, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    fmt::{self, Display},
+    future::Future,
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    time::Duration,
+};
 
 use futures_util::FutureExt;
 use ratatoskr_core::{
@@ -85,6 +91,33 @@ impl Stopper {
     }
 }
 
+/// Who is called with a record that was not settled; see
+/// [`on_refused`](super::QueueBuilder::on_refused).
+#[derive(Clone)]
+pub(super) struct OnRefused(pub(super) Arc<Refused>);
+
+type Refused = dyn Fn(&ConsumedRecord, &Error) + Send + Sync;
+
+impl Default for OnRefused {
+    fn default() -> Self {
+        Self(Arc::new(|record, error| {
+            let ConsumedRecord {
+                topic,
+                partition,
+                offset,
+                ..
+            } = record;
+            tracing::warn!(%topic, %partition, %offset, %error, "a record was not settled");
+        }))
+    }
+}
+
+impl fmt::Debug for OnRefused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OnRefused")
+    }
+}
+
 impl Queue {
     /// Ends [`for_each_concurrent`](Self::for_each_concurrent).
     pub fn stopper(&self) -> Stopper {
@@ -101,8 +134,8 @@ impl Queue {
     /// left is given back.
     ///
     /// # Errors
-    /// The error that no record can follow, see [`Queue`]. An answer to a settlement that says no is
-    /// logged: the record comes again.
+    /// The error that no record can follow, see [`Queue`]. An answer to a settlement that says no ends
+    /// nothing: see [`on_refused`](super::QueueBuilder::on_refused).
     ///
     /// # Cancel safety
     /// Dropping the future ends the handlers where they are; their records come again.
@@ -125,7 +158,8 @@ impl Queue {
                 Some(_) = running.join_next(), if !running.is_empty() => {}
                 item = self.next(), if running.len() < limit.max(1) => match item {
                     Some(Ok(record)) => {
-                        running.spawn(work(record, Arc::clone(&handler)));
+                        let refused = self.refused.clone();
+                        running.spawn(work(record, Arc::clone(&handler), refused));
                     }
                     Some(Err(error)) => {
                         tracing::warn!(group = %self.door.group, %error, "records were not delivered");
@@ -149,7 +183,7 @@ impl Queue {
     }
 }
 
-async fn work<H, F>(leased: LeasedRecord, handler: Arc<H>)
+async fn work<H, F>(leased: LeasedRecord, handler: Arc<H>, refused: OnRefused)
 where
     H: Fn(Work) -> F,
     F: Future<Output = Result<(), Nack>>,
@@ -159,11 +193,7 @@ where
         delivery_count: leased.delivery_count,
         token: leased.token,
     };
-    let (topic, partition, offset) = (
-        work.record.topic.clone(),
-        work.record.partition,
-        work.record.offset,
-    );
+    let record = leased.record.clone();
     let called = AssertUnwindSafe(async { handler(work).await }).catch_unwind();
     let settled = match called.await {
         Ok(Ok(())) => leased.ack().await,
@@ -174,7 +204,7 @@ where
         }
     };
     if let Err(error) = settled {
-        tracing::warn!(%topic, %partition, %offset, %error, "a record was not settled");
+        (refused.0)(&record, &error);
     }
 }
 

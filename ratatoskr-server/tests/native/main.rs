@@ -5,6 +5,7 @@ mod raw;
 
 mod drain;
 mod frames;
+mod groups;
 mod hello;
 mod limits;
 mod order;

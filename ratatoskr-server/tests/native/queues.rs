@@ -3,7 +3,7 @@
 use ratatoskr_core::{
     delivery::{ConsumerId, FencingToken},
     limits,
-    name::GroupId,
+    name::{GroupId, TopicName},
     offset::Offset,
     wire::{
         ConfigEntries, CreateQueue, DescribeQueue, ErrorCode, ListDeadLetterTopics, ListQueues,
@@ -129,6 +129,85 @@ async fn what_is_acknowledged_is_done_and_each_settlement_has_its_answer() {
 
     peer.send(13, &ListQueues {}).await;
     assert_eq!(peer.answer::<ListQueues>(13).await, [group()]);
+}
+
+impl Peer {
+    /// The code that one settlement is answered with; `None` where it was kept.
+    async fn settle_one(&mut self, correlation: u64, request: &QueueSettle) -> Option<ErrorCode> {
+        self.send(correlation, request).await;
+        let answers = self.answer::<QueueSettle>(correlation).await;
+        let refusal = answers.into_iter().next().expect("an answer")?;
+        Some(refusal.known_code().expect("a code that is known"))
+    }
+}
+
+#[tokio::test]
+async fn who_comes_after_the_end_of_its_lease_settles_nothing() {
+    let (server, mut late) = server_with(1).await;
+    let short = QueueAcquire {
+        lease_ms: Some(100),
+        ..acquire("m1", 0)
+    };
+    late.send(10, &short).await;
+    let (_, old) = taken(&late.answer::<QueueAcquire>(10).await);
+    // Another one has the record as soon as the lease is over.
+    let mut other = server.greet().await;
+    other.send(1, &acquire("m2", 30_000)).await;
+    let acquired = other.answer::<QueueAcquire>(1).await;
+    let (ranges, new) = taken(&acquired);
+    assert_eq!(
+        (ranges, acquired.partitions[0].ranges[0].delivery_count),
+        (vec![(0, 0)], 2)
+    );
+    assert!(new > old);
+    for (correlation, action) in [(11, ACKNOWLEDGE), (12, REJECT), (13, 1), (14, 2)] {
+        let request = settle("m1", vec![settlement(old, 0, 0, action)]);
+        let refusal = late.settle_one(correlation, &request).await;
+        assert_eq!(refusal, Some(ErrorCode::LeaseExpired), "action {action}");
+    }
+    let request = settle("m2", vec![settlement(new, 0, 0, ACKNOWLEDGE)]);
+    assert_eq!(other.settle_one(2, &request).await, None);
+    // What is done is done, whoever says so again.
+    assert_eq!(
+        other.settle_one(3, &request).await,
+        Some(ErrorCode::AlreadySettled)
+    );
+}
+
+#[tokio::test]
+async fn dead_letters_have_no_dead_letters() {
+    let (_server, mut peer) = server_with(1).await;
+    let (_, token) = taken(&peer.acquire(10, "m1").await);
+    let request = settle("m1", vec![settlement(token, 0, 0, REJECT)]);
+    assert_eq!(peer.settle_one(11, &request).await, None);
+    // The letter is written in the background; whoever waits for it is told.
+    let letters = TopicName::parse("orders.dlq").unwrap();
+    within(async {
+        for correlation in 100.. {
+            peer.send(correlation, &ListDeadLetterTopics {}).await;
+            let topics = peer.answer::<ListDeadLetterTopics>(correlation).await;
+            if topics.iter().any(|found| found.letters == 1) {
+                break;
+            }
+        }
+    })
+    .await;
+    let of_letters = QueueAcquire {
+        group: GroupId::parse("readers").unwrap(),
+        topic: letters.clone(),
+        ..acquire("m1", 0)
+    };
+    peer.send(12, &of_letters).await;
+    let (ranges, token) = taken(&peer.answer::<QueueAcquire>(12).await);
+    assert_eq!(ranges, [(0, 0)]);
+    let again = |action| QueueSettle {
+        group: of_letters.group.clone(),
+        topic: letters.clone(),
+        ..settle("m1", vec![settlement(token, 0, 0, action)])
+    };
+    let refusal = peer.settle_one(13, &again(REJECT)).await;
+    assert_eq!(refusal, Some(ErrorCode::DeadLetterLoop));
+    assert_eq!(peer.settle_one(14, &again(ACKNOWLEDGE)).await, None);
 }
 
 #[tokio::test]

@@ -150,3 +150,52 @@ fn a_member_that_is_interrupted_commits_and_leaves() {
     let lag = json(&server.run("group lag billing").text());
     assert_eq!(lag[0]["lag_records"], 0);
 }
+
+/// A member that hangs past its session is expelled, and finds out: what it wants to commit then is
+/// refused, and it joins anew.
+#[cfg(unix)]
+#[test]
+fn a_member_that_was_expelled_commits_nothing_and_joins_anew() {
+    use std::{
+        io::{BufRead as _, BufReader},
+        process::Stdio,
+    };
+
+    let mut serve = crate::server::command(None);
+    serve.args(["--memory", "--set", "groups.session_timeout=1s"]);
+    let server = Server::start(serve.args(["--set", "groups.heartbeat_interval=100ms"]));
+    server.run("topic create t --partitions 1").text();
+    server.run_with("produce t", b"0\n1\n").bytes();
+    let mut member = server.client();
+    member.args(["consume", "t", "-g", "billing", "-f", "%v\\n"]);
+    let member = member.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut member = member.spawn().expect("the program starts");
+    let out = BufReader::new(member.stdout.take().expect("stdout is a pipe"));
+    let mut lines = out.lines().map(Result::unwrap);
+    assert_eq!(lines.next().as_deref(), Some("0"));
+    assert_eq!(lines.next().as_deref(), Some("1"));
+    crate::server::signal(&member, "STOP");
+    crate::queues::until(&server, "group describe billing", |described| {
+        described[0]["state"] == "empty"
+    });
+    // Somebody else goes on, and sets the group to where it should be.
+    server.run_with("produce t", b"2\n").bytes();
+    server.run("group seek billing t --to end").text();
+    let committed = || json(&server.run("group lag billing").text())[0]["committed"].clone();
+    assert_eq!(committed(), 3);
+
+    crate::server::signal(&member, "CONT");
+    crate::queues::until(&server, "group describe billing", |described| {
+        described[0]["state"] == "stable"
+    });
+    assert_eq!(committed(), 3);
+    server.run_with("produce t", b"3\n").bytes();
+    // What it had taken ahead it may print again; then it is where the group is.
+    assert!(lines.any(|line| line == "3"));
+    crate::server::signal(&member, "INT");
+    let ended = member.wait_with_output().expect("it ends");
+    assert_eq!(ended.status.code(), Some(130));
+    let error = String::from_utf8_lossy(&ended.stderr);
+    assert!(error.contains("error[unknown_member]"), "{error}");
+    assert_eq!(committed(), 4);
+}

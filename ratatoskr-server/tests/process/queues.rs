@@ -1,7 +1,8 @@
 //! `ratatoskr queue` and `ratatoskr dlq` from outside: what they change, print and answer.
 
 use std::{
-    process::Stdio,
+    io::{BufRead as _, BufReader},
+    process::{Child, Stdio},
     time::{Duration, Instant},
 };
 
@@ -255,6 +256,147 @@ fn dead_letters_are_shown_and_go_back_or_away() {
     );
     server.run("dlq discard orders.dlq -y").text();
     assert_eq!(server.run("dlq show orders.dlq").text(), "");
+}
+
+#[test]
+fn a_dead_letter_that_is_rejected_stays_where_it_is_and_that_is_told() {
+    let server = Server::in_memory();
+    topic(&server, "a\n");
+    server
+        .run("queue take work orders -n 1 --exec false")
+        .failure(7);
+    until(&server, "dlq show orders.dlq", |letters| letters.len() == 1);
+    let error = server
+        .run("queue take cleaners orders.dlq -n 1 --exec false")
+        .failure(7);
+    assert!(error.contains("orders.dlq/0:0 was not settled"), "{error}");
+    assert!(error.contains("error[dead_letter_loop]"), "{error}");
+    assert!(
+        error.contains("0 to the dead letters, 1 not settled"),
+        "{error}"
+    );
+    let left = json(&server.run("queue peek cleaners orders.dlq").text());
+    assert_eq!(left["state"], "available");
+    assert_eq!(server.run("dlq ls").text().lines().count(), 1);
+}
+
+/// Leases that end soon, and as many attempts as it takes: who is stopped may have asked for the next
+/// record already, and get the same one again.
+#[cfg(unix)]
+fn create_for_stalled(server: &Server) {
+    let settings = "lease_ms=1s backoff_min_ms=10ms attempts_max=1000";
+    server.run(&format!("queue create work {settings}")).text();
+}
+
+/// Stops the worker, and ends once it is stopped: until then it could still hear of the end.
+#[cfg(unix)]
+const STOP: &str = "kill -STOP $PPID; until grep -q '^State:.T' /proc/$PPID/status; do :; done";
+
+/// A worker whose command stops it, so that its lease runs out while the command is long done.
+#[cfg(unix)]
+fn stalled(server: &Server) -> Child {
+    let mut command = server.client();
+    command.args(["queue", "take", "work", "orders", "-n", "1", "--exec"]);
+    let command = command.arg(format!("echo held; {STOP}"));
+    let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut worker = command.spawn().expect("the program starts");
+    let mut held = String::new();
+    let out = worker.stdout.take().expect("stdout is a pipe");
+    let read = BufReader::new(out).read_line(&mut held);
+    read.expect("the command says that it has begun");
+    worker
+}
+
+/// What it says once it goes on.
+#[cfg(unix)]
+#[track_caller]
+fn goes_on(stalled: Child) -> String {
+    signal(&stalled, "CONT");
+    let output = stalled.wait_with_output().expect("it ends");
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(7), "{error}");
+    assert!(error.contains("orders/0:0 was not settled"), "{error}");
+    assert!(error.contains("0 records done"), "{error}");
+    assert!(error.contains("1 not settled"), "{error}");
+    error
+}
+
+#[cfg(unix)]
+#[test]
+fn a_worker_that_comes_too_late_settles_nothing_and_says_so() {
+    // What another one did with the record in the meantime. One that waits for its next attempt is
+    // settled, one that may be taken again is not.
+    for (done, told) in [
+        ("exit 0", ["error[already_settled]"].as_slice()),
+        (
+            "exit 75",
+            &["error[already_settled]", "error[lease_expired]"],
+        ),
+    ] {
+        let server = Server::in_memory();
+        topic(&server, "a\n");
+        create_for_stalled(&server);
+        let late = stalled(&server);
+        let mut other = server.client();
+        other.args([
+            "queue", "take", "work", "orders", "-n", "1", "--lease", "1h",
+        ]);
+        crate::command::finish(other.args(["--exec", done]), b"");
+        let error = goes_on(late);
+        assert!(
+            told.iter().any(|told| error.contains(told)),
+            "{done}: {error}"
+        );
+        let left = objects(&server.run("queue peek work orders").text());
+        let comes_again = usize::from(done == "exit 75");
+        assert_eq!(left.len(), comes_again, "{left:?}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_worker_does_not_settle_what_another_one_holds() {
+    let server = Server::in_memory();
+    topic(&server, "a\n");
+    create_for_stalled(&server);
+    let late = stalled(&server);
+    let mut holder = server.client();
+    holder.args([
+        "queue", "take", "work", "orders", "-n", "1", "--lease", "1h",
+    ]);
+    let holder = holder.args(["--consumer", "holder", "--exec", STOP]);
+    let holder = holder.stderr(Stdio::piped()).spawn().expect("it starts");
+    until(&server, "queue peek work orders", |records| {
+        records.iter().any(|record| record["consumer"] == "holder")
+    });
+    let error = goes_on(late);
+    assert!(error.contains("error[lease_expired]"), "{error}");
+    signal(&holder, "CONT");
+    let output = holder.wait_with_output().expect("it ends");
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(server.run("queue peek work orders").text(), "");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_worker_whose_broker_was_restarted_has_settled_nothing() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let server = Server::on_disk(directory.path());
+    topic(&server, "a\n");
+    let late = stalled(&server);
+    let address = server.address.to_string();
+    server.kill();
+    let mut again = command(Some(directory.path()));
+    let server = Server::start(again.env("RATATOSKR_NATIVE__LISTEN", address));
+    // The lease went with the broker, whether or not there is a connection again to be told over.
+    let error = goes_on(late);
+    let told = [
+        "error[lease_expired]",
+        "error[unknown_lease]",
+        "cannot reach a broker",
+    ];
+    assert!(told.iter().any(|told| error.contains(told)), "{error}");
+    assert_eq!(server.run("queue take work orders -n 1").text(), "a\n");
 }
 
 #[test]

@@ -7,8 +7,8 @@ use std::{
     time::Duration,
 };
 
-use ratatoskr_client::{Nack, Queue, Stopper, Work};
-use ratatoskr_core::sync::Mutex;
+use ratatoskr_client::{Error, Nack, QueueBuilder, Stopper, Work};
+use ratatoskr_core::{record::ConsumedRecord, sync::Mutex};
 use tokio::{io::AsyncWriteExt as _, process::Command, sync::watch, time::timeout};
 
 use super::Options;
@@ -33,17 +33,28 @@ const SIGNALS: i32 = 128;
 pub(super) async fn run(
     options: &Options,
     at: &connection::Options,
-    queue: Queue,
+    queue: QueueBuilder,
     format: Format,
     line: &str,
 ) -> Outcome {
+    let tally = Arc::new(Mutex::new(Tally::default()));
+    let refused = {
+        let (tally, at) = (Arc::clone(&tally), at.clone());
+        move |record: &ConsumedRecord, error: &Error| {
+            tally.lock().refused();
+            let (topic, partition, offset) = (&record.topic, record.partition, record.offset);
+            eprintln!("{topic}/{partition}:{offset} was not settled:");
+            at.failed(error).report();
+        }
+    };
+    let queue = at.ask(queue.on_refused(refused).open()).await?;
     let worker = Arc::new(Worker {
         line: line.to_owned(),
         format,
         count: options.count.unwrap_or(u64::MAX),
         stopper: queue.stopper(),
         busy: watch::Sender::new(false),
-        tally: Mutex::new(Tally::default()),
+        tally: Arc::clone(&tally),
     });
     let handler = {
         let worker = Arc::clone(&worker);
@@ -64,9 +75,13 @@ pub(super) async fn run(
             unless_interrupted(working).await
         }
     };
-    let tally = std::mem::take(&mut *worker.tally.lock());
+    let tally = std::mem::take(&mut *tally.lock());
+    let refused = match tally.refused {
+        0 => String::new(),
+        refused => format!(", {refused} not settled"),
+    };
     eprintln!(
-        "{} records done, {} to come again, {} to the dead letters",
+        "{} records done, {} to come again, {} to the dead letters{refused}",
         tally.done, tally.retried, tally.rejected
     );
     if let Some(failure) = tally.failure {
@@ -76,7 +91,7 @@ pub(super) async fn run(
     if interrupted {
         return Err(Failure::silent(Exit::Interrupted));
     }
-    if tally.retried + tally.rejected > 0 {
+    if tally.retried + tally.rejected + tally.refused > 0 {
         return Err(Failure::new(
             Exit::Partial,
             "not all of the records are done",
@@ -109,7 +124,7 @@ struct Worker {
     stopper: Stopper,
     /// Whether a command runs.
     busy: watch::Sender<bool>,
-    tally: Mutex<Tally>,
+    tally: Arc<Mutex<Tally>>,
 }
 
 /// What has become of the records.
@@ -118,8 +133,20 @@ struct Tally {
     done: u64,
     retried: u64,
     rejected: u64,
+    /// The broker did not keep what the command said of them.
+    refused: u64,
+    /// What the last command said.
+    last: Option<Said>,
     /// The command cannot be run.
     failure: Option<Failure>,
+}
+
+/// What a command says of its record.
+#[derive(Clone, Copy, Debug)]
+enum Said {
+    Done,
+    Again,
+    DeadLetter,
 }
 
 impl Worker {
@@ -129,7 +156,7 @@ impl Worker {
         let settled = {
             let mut tally = self.tally.lock();
             let settled = tally.settle(&self.line, ended);
-            let run = tally.done + tally.retried + tally.rejected;
+            let run = tally.done + tally.retried + tally.rejected + tally.refused;
             if run >= self.count || tally.failure.is_some() {
                 self.stopper.stop();
             }
@@ -180,8 +207,30 @@ impl Worker {
 }
 
 impl Tally {
+    fn says(&mut self, said: Said) {
+        self.last = Some(said);
+        *self.count(said) += 1;
+    }
+
+    fn count(&mut self, said: Said) -> &mut u64 {
+        match said {
+            Said::Done => &mut self.done,
+            Said::Again => &mut self.retried,
+            Said::DeadLetter => &mut self.rejected,
+        }
+    }
+
+    /// What the last command said was not kept: one record is worked off at a time.
+    fn refused(&mut self) {
+        self.refused += 1;
+        if let Some(said) = self.last.take() {
+            *self.count(said) -= 1;
+        }
+    }
+
     /// What becomes of a record whose command ended like this.
     fn settle(&mut self, line: &str, ended: io::Result<ExitStatus>) -> Result<(), Nack> {
+        self.last = None;
         let cannot_run = |why: String| {
             Failure::new(Exit::Failure, format!("cannot run {line:?}"))
                 .because(why)
@@ -196,7 +245,7 @@ impl Tally {
         };
         match status.code() {
             Some(0) => {
-                self.done += 1;
+                self.says(Said::Done);
                 Ok(())
             }
             Some(NOT_EXECUTABLE | NOT_FOUND) => {
@@ -204,11 +253,11 @@ impl Tally {
                 Err(Nack::release())
             }
             Some(code) if code != TEMPORARY_FAILURE && code <= SIGNALS => {
-                self.rejected += 1;
+                self.says(Said::DeadLetter);
                 Err(Nack::reject(format!("{line}: {status}")))
             }
             _ => {
-                self.retried += 1;
+                self.says(Said::Again);
                 Err(Nack::retry(format!("{line}: {status}")))
             }
         }

@@ -116,9 +116,9 @@ pub(super) async fn run(
     if let Some(consumer) = &options.consumer {
         queue = queue.consumer(consumer.clone());
     }
-    let queue = at.ask(queue.open()).await?;
-    match &options.exec {
-        Some(line) => command::run(options, at, queue, format, line).await,
-        None => print::run(options, at, queue, &format, out).await,
+    if let Some(line) = &options.exec {
+        return command::run(options, at, queue, format, line).await;
     }
+    let queue = at.ask(queue.open()).await?;
+    print::run(options, at, queue, &format, out).await
 }
