@@ -22,9 +22,16 @@ codes! {
     NotLeaderOrFollower = 6,
     RequestTimedOut = 7,
     MessageTooLarge = 10,
+    OffsetMetadataTooLarge = 12,
+    CoordinatorLoadInProgress = 14,
+    CoordinatorNotAvailable = 15,
+    NotCoordinator = 16,
     InvalidTopicException = 17,
     NotEnoughReplicas = 19,
     InvalidRequiredAcks = 21,
+    IllegalGeneration = 22,
+    InvalidGroupId = 24,
+    UnknownMemberId = 25,
     UnsupportedVersion = 35,
     TopicAlreadyExists = 36,
     InvalidPartitions = 37,
@@ -36,11 +43,16 @@ codes! {
     PolicyViolation = 44,
     OutOfOrderSequenceNumber = 45,
     InvalidProducerEpoch = 47,
+    TransactionalIdAuthorizationFailed = 53,
     KafkaStorageError = 56,
+    NonEmptyGroup = 68,
+    GroupIdNotFound = 69,
     FetchSessionIdNotFound = 70,
     FencedLeaderEpoch = 74,
     UnknownLeaderEpoch = 75,
     UnsupportedCompressionType = 76,
+    GroupMaxSizeReached = 81,
+    GroupSubscribedToTopic = 86,
     InvalidRecord = 87,
     UnknownTopicId = 100,
     UnsupportedEndpointType = 115,
@@ -132,7 +144,8 @@ mod tests {
         "unknown_subscription",
         "invalid_request",
     ];
-    /// From here on: groups and queues, of which this door speaks neither yet.
+    /// From here on: groups, whose errors their APIs tell by themselves, and queues, which this door
+    /// does not speak.
     const GROUPS: u16 = 100;
 
     #[test]

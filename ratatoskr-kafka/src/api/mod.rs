@@ -5,6 +5,7 @@
 
 mod alter_configs;
 mod api_versions;
+mod coordinator;
 mod create_partitions;
 mod create_topics;
 mod delete_records;
@@ -13,9 +14,13 @@ mod describe_cluster;
 mod describe_configs;
 mod describe_log_dirs;
 mod fetch;
+mod find_coordinator;
 mod init_producer_id;
 mod list_offsets;
 mod metadata;
+mod offset_commit;
+mod offset_delete;
+mod offset_fetch;
 mod offset_for_leader_epoch;
 pub(crate) mod produce;
 mod topic_ref;
@@ -49,6 +54,9 @@ pub(crate) enum Handled {
     Produce(produce::Produce),
 }
 
+/// For an API that never got the flexible encoding.
+const NEVER: i16 = i16::MAX;
+
 /// Every API that is spoken, by its key.
 pub(crate) static APIS: &[Api] = &[
     Api {
@@ -75,6 +83,24 @@ pub(crate) static APIS: &[Api] = &[
         versions: 0..=13,
         flexible_from: 9,
         handle: metadata::handle,
+    },
+    Api {
+        key: 8,
+        versions: 2..=10,
+        flexible_from: 8,
+        handle: offset_commit::handle,
+    },
+    Api {
+        key: 9,
+        versions: 1..=10,
+        flexible_from: 6,
+        handle: offset_fetch::handle,
+    },
+    Api {
+        key: 10,
+        versions: 0..=6,
+        flexible_from: 3,
+        handle: find_coordinator::handle,
     },
     Api {
         key: api_versions::KEY,
@@ -141,6 +167,12 @@ pub(crate) static APIS: &[Api] = &[
         versions: 0..=1,
         flexible_from: 1,
         handle: alter_configs::change,
+    },
+    Api {
+        key: 47,
+        versions: 0..=0,
+        flexible_from: NEVER,
+        handle: offset_delete::handle,
     },
     Api {
         key: 60,

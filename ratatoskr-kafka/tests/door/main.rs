@@ -1,8 +1,10 @@
 //! The Kafka door as its clients see it, over a pipe instead of a socket.
 
 mod data;
+mod group_samples;
 mod hostile;
 mod limits;
+mod offsets;
 mod samples;
 mod support;
 mod versions;

@@ -18,7 +18,7 @@ use kafka_protocol::{
 };
 use ratatoskr_core::bytes::{Bytes, BytesMut};
 
-use crate::support::encoded;
+use crate::{group_samples, support::encoded};
 
 /// The APIs that this crate is to speak, by the ranges that it advertises.
 pub(crate) const SPOKEN: &[(ApiKey, i16, i16)] = &[
@@ -26,6 +26,9 @@ pub(crate) const SPOKEN: &[(ApiKey, i16, i16)] = &[
     (ApiKey::Fetch, 4, 18),
     (ApiKey::ListOffsets, 1, 10),
     (ApiKey::Metadata, 0, 13),
+    (ApiKey::OffsetCommit, 2, 10),
+    (ApiKey::OffsetFetch, 1, 10),
+    (ApiKey::FindCoordinator, 0, 6),
     (ApiKey::ApiVersions, 0, 4),
     (ApiKey::CreateTopics, 2, 7),
     (ApiKey::DeleteTopics, 1, 6),
@@ -37,6 +40,7 @@ pub(crate) const SPOKEN: &[(ApiKey, i16, i16)] = &[
     (ApiKey::DescribeLogDirs, 1, 4),
     (ApiKey::CreatePartitions, 0, 3),
     (ApiKey::IncrementalAlterConfigs, 0, 1),
+    (ApiKey::OffsetDelete, 0, 0),
     (ApiKey::DescribeCluster, 0, 2),
 ];
 
@@ -151,7 +155,7 @@ impl About<'_> {
             }
             ApiKey::CreatePartitions => self.create_partitions(version),
             ApiKey::DescribeCluster => encoded(&DescribeClusterRequest::default(), version),
-            other => panic!("no sample of {other:?}"),
+            other => group_samples::request(self, other, version),
         }
     }
 
