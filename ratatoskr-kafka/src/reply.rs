@@ -125,6 +125,11 @@ impl Reply {
         self.nullable_string(Some(text));
     }
 
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) {
+        self.length(Some(bytes.len()));
+        self.head.put_slice(bytes);
+    }
+
     /// An array, each element written by `element`.
     pub(crate) fn array<T>(
         &mut self,

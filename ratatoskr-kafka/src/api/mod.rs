@@ -8,14 +8,20 @@ mod api_versions;
 mod coordinator;
 mod create_partitions;
 mod create_topics;
+mod delete_groups;
 mod delete_records;
 mod delete_topics;
 mod describe_cluster;
 mod describe_configs;
+mod describe_groups;
 mod describe_log_dirs;
 mod fetch;
 mod find_coordinator;
+mod heartbeat;
 mod init_producer_id;
+mod join_group;
+mod leave_group;
+mod list_groups;
 mod list_offsets;
 mod metadata;
 mod offset_commit;
@@ -23,6 +29,7 @@ mod offset_delete;
 mod offset_fetch;
 mod offset_for_leader_epoch;
 pub(crate) mod produce;
+mod sync_group;
 mod topic_ref;
 
 use std::ops::RangeInclusive;
@@ -103,6 +110,42 @@ pub(crate) static APIS: &[Api] = &[
         handle: find_coordinator::handle,
     },
     Api {
+        key: 11,
+        versions: 0..=9,
+        flexible_from: 6,
+        handle: join_group::handle,
+    },
+    Api {
+        key: 12,
+        versions: 0..=4,
+        flexible_from: 4,
+        handle: heartbeat::handle,
+    },
+    Api {
+        key: 13,
+        versions: 0..=5,
+        flexible_from: 4,
+        handle: leave_group::handle,
+    },
+    Api {
+        key: 14,
+        versions: 0..=5,
+        flexible_from: 4,
+        handle: sync_group::handle,
+    },
+    Api {
+        key: 15,
+        versions: 0..=6,
+        flexible_from: 5,
+        handle: describe_groups::handle,
+    },
+    Api {
+        key: 16,
+        versions: 0..=5,
+        flexible_from: 3,
+        handle: list_groups::handle,
+    },
+    Api {
         key: api_versions::KEY,
         versions: 0..=4,
         flexible_from: 3,
@@ -161,6 +204,12 @@ pub(crate) static APIS: &[Api] = &[
         versions: 0..=3,
         flexible_from: 2,
         handle: create_partitions::handle,
+    },
+    Api {
+        key: 42,
+        versions: 0..=2,
+        flexible_from: 2,
+        handle: delete_groups::handle,
     },
     Api {
         key: 44,

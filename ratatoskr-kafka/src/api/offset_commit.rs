@@ -1,18 +1,18 @@
 //! `OffsetCommit` (8), versions 2 to 10: how far a group has come, with whatever text it likes.
 //!
 //! Partitions that cannot be committed for have an error each; the others are committed together, all
-//! or none. Who is no member (generation -1, no member id) commits to a group without members.
+//! or none. Members name their generation. Who is no member (generation -1, no member id) commits to a group without members.
 
 use ratatoskr_core::{
     Error,
-    groups::{GroupError, OffsetCommit},
+    groups::{Committer, GroupError, MemberEpoch, OffsetCommit},
     name::GroupId,
     offset::Offset,
 };
 
 use super::{
     Handled, TopicRef,
-    coordinator::{code, group_id},
+    coordinator::{code, group_id, instance_id, member_id},
     topic_ref::{Topics, partition_index, write_topics},
 };
 use crate::{error_code::ErrorCode, header::Request, reader::Malformed, session::Session};
@@ -126,13 +126,26 @@ async fn commit_valid(
     commit: &Commit,
     offsets: &[OffsetCommit],
 ) -> Result<(), ErrorCode> {
-    if commit.generation >= 0 || !commit.member.is_empty() || commit.instance.is_some() {
-        return Err(ErrorCode::UnknownMemberId);
+    let broker = session.broker();
+    if commit.generation < 0 && commit.member.is_empty() && commit.instance.is_none() {
+        let committed = broker.commit_offsets(group, None, offsets).await;
+        return committed.map_err(|error| match error {
+            // As Kafka puts it to those who are no members of a group that has some.
+            Error::Group(GroupError::NotEmpty(_)) => ErrorCode::UnknownMemberId,
+            error => code(&error),
+        });
     }
-    let committed = session.broker().commit_offsets(group, None, offsets).await;
-    committed.map_err(|error| match error {
-        // As Kafka puts it to those who are no members of a group that has some.
-        Error::Group(GroupError::NotEmpty(_)) => ErrorCode::UnknownMemberId,
+    let committer = Committer {
+        member: match commit.member.as_str() {
+            "" => None,
+            id => Some(member_id(id)?),
+        },
+        instance: instance_id(commit.instance.as_deref())?,
+        generation: MemberEpoch::new(commit.generation),
+    };
+    let outcome = broker.commit_offsets_as(group, &committer, offsets).await;
+    outcome.map_err(|error| match error {
+        Error::Group(GroupError::UnknownGroup(_)) => ErrorCode::IllegalGeneration,
         error => code(&error),
     })
 }

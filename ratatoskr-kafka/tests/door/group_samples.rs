@@ -2,10 +2,16 @@
 
 use kafka_protocol::{
     messages::{
-        ApiKey, FindCoordinatorRequest, FindCoordinatorResponse, GroupId, OffsetCommitRequest,
-        OffsetCommitResponse, OffsetDeleteRequest, OffsetDeleteResponse, OffsetFetchRequest,
-        OffsetFetchResponse, ResponseHeader, offset_commit_request as commit,
+        ApiKey, DeleteGroupsRequest, DeleteGroupsResponse, DescribeGroupsRequest,
+        DescribeGroupsResponse, FindCoordinatorRequest, FindCoordinatorResponse, GroupId,
+        HeartbeatRequest, HeartbeatResponse, JoinGroupRequest, JoinGroupResponse,
+        LeaveGroupRequest, LeaveGroupResponse, ListGroupsRequest, ListGroupsResponse,
+        OffsetCommitRequest, OffsetCommitResponse, OffsetDeleteRequest, OffsetDeleteResponse,
+        OffsetFetchRequest, OffsetFetchResponse, ResponseHeader, SyncGroupRequest,
+        SyncGroupResponse, join_group_request::JoinGroupRequestProtocol,
+        leave_group_request::MemberIdentity, offset_commit_request as commit,
         offset_delete_request as forget, offset_fetch_request as fetch,
+        sync_group_request::SyncGroupRequestAssignment,
     },
     protocol::{Decodable, Encodable},
 };
@@ -58,6 +64,83 @@ pub(crate) fn request(about: &About<'_>, key: ApiKey, version: i16) -> BytesMut 
             let request = OffsetDeleteRequest::default()
                 .with_group_id(group(GROUP))
                 .with_topics(vec![topic]);
+            encoded(&request, version)
+        }
+        other => membership(other, version),
+    }
+}
+
+/// A request of a member, or about members.
+fn membership(key: ApiKey, version: i16) -> BytesMut {
+    match key {
+        ApiKey::JoinGroup => {
+            let protocol = JoinGroupRequestProtocol::default()
+                .with_name(text("range"))
+                .with_metadata(Bytes::from_static(b"wants"));
+            let mut request = JoinGroupRequest::default()
+                .with_group_id(group(&format!("{GROUP}-{version}")))
+                .with_session_timeout_ms(10_000)
+                .with_protocol_type(text("consumer"))
+                .with_protocols(vec![protocol]);
+            if version >= 1 {
+                request.rebalance_timeout_ms = 10_000;
+            }
+            if version >= 8 {
+                request.reason = Some(text("for a reason"));
+            }
+            encoded(&request, version)
+        }
+        ApiKey::SyncGroup => {
+            let assignment = SyncGroupRequestAssignment::default()
+                .with_member_id(text("nobody"))
+                .with_assignment(Bytes::from_static(b"reads"));
+            let mut request = SyncGroupRequest::default()
+                .with_group_id(group(GROUP))
+                .with_member_id(text("nobody"))
+                .with_assignments(vec![assignment]);
+            if version >= 5 {
+                request.protocol_type = Some(text("consumer"));
+                request.protocol_name = Some(text("range"));
+            }
+            encoded(&request, version)
+        }
+        ApiKey::Heartbeat => {
+            let request = HeartbeatRequest::default()
+                .with_group_id(group(GROUP))
+                .with_member_id(text("nobody"));
+            encoded(&request, version)
+        }
+        ApiKey::LeaveGroup => {
+            let mut request = LeaveGroupRequest::default().with_group_id(group(GROUP));
+            if version >= 3 {
+                let mut member = MemberIdentity::default().with_member_id(text("nobody"));
+                if version >= 5 {
+                    member.reason = Some(text("for a reason"));
+                }
+                request.members = vec![member];
+            } else {
+                request.member_id = text("nobody");
+            }
+            encoded(&request, version)
+        }
+        ApiKey::DescribeGroups => {
+            let request = DescribeGroupsRequest::default()
+                .with_groups(vec![group(GROUP)])
+                .with_include_authorized_operations(version >= 3);
+            encoded(&request, version)
+        }
+        ApiKey::ListGroups => {
+            let mut request = ListGroupsRequest::default();
+            if version >= 4 {
+                request.states_filter = vec![text("empty")];
+            }
+            if version >= 5 {
+                request.types_filter = vec![text("Classic")];
+            }
+            encoded(&request, version)
+        }
+        ApiKey::DeleteGroups => {
+            let request = DeleteGroupsRequest::default().with_groups_names(vec![group("nobody")]);
             encoded(&request, version)
         }
         other => panic!("no sample of {other:?}"),
@@ -166,14 +249,65 @@ pub(crate) async fn codes(
             let a: OffsetDeleteResponse = peer.answer(key, version, 7).await;
             vec![a.error_code, a.topics[0].partitions[0].error_code]
         }
+        other => membership_codes(peer, other, version).await,
+    }
+}
+
+async fn membership_codes(peer: &mut Peer, key: ApiKey, version: i16) -> Vec<i16> {
+    match key {
+        ApiKey::JoinGroup => {
+            let a: JoinGroupResponse = peer.answer(key, version, 7).await;
+            assert!(a.member_id.starts_with("a test-"), "{}", a.member_id);
+            if a.error_code == 0 {
+                assert_eq!((a.generation_id, &a.leader), (1, &a.member_id));
+                assert_eq!(&a.members[0].metadata[..], b"wants");
+            }
+            vec![a.error_code]
+        }
+        ApiKey::SyncGroup => {
+            let a: SyncGroupResponse = peer.answer(key, version, 7).await;
+            vec![a.error_code]
+        }
+        ApiKey::Heartbeat => {
+            let a: HeartbeatResponse = peer.answer(key, version, 7).await;
+            vec![a.error_code]
+        }
+        ApiKey::LeaveGroup => {
+            let a: LeaveGroupResponse = peer.answer(key, version, 7).await;
+            let member = a.members.first();
+            vec![member.map_or(a.error_code, |member| member.error_code)]
+        }
+        ApiKey::DescribeGroups => {
+            let a: DescribeGroupsResponse = peer.answer(key, version, 7).await;
+            let described = &a.groups[0];
+            assert_eq!(described.group_state.as_str(), "Empty");
+            vec![described.error_code]
+        }
+        ApiKey::ListGroups => {
+            let a: ListGroupsResponse = peer.answer(key, version, 7).await;
+            assert!(
+                a.groups
+                    .iter()
+                    .any(|listed| listed.group_id.as_str() == GROUP)
+            );
+            vec![a.error_code]
+        }
+        ApiKey::DeleteGroups => {
+            let a: DeleteGroupsResponse = peer.answer(key, version, 7).await;
+            vec![a.results[0].error_code]
+        }
         other => panic!("no sample of {other:?}"),
     }
 }
 
 /// The codes that a sample is answered with.
-pub(crate) fn expected(key: ApiKey) -> &'static [i16] {
+pub(crate) fn expected(key: ApiKey, version: i16) -> &'static [i16] {
     match key {
         ApiKey::OffsetDelete => &[0, 0],
+        // A member id is required.
+        ApiKey::JoinGroup if version >= 4 => &[79],
+        ApiKey::SyncGroup | ApiKey::Heartbeat | ApiKey::LeaveGroup => &[25],
+        ApiKey::DeleteGroups => &[69],
         _ => &[0],
     }
 }

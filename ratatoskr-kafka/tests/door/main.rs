@@ -2,6 +2,7 @@
 
 mod data;
 mod group_samples;
+mod groups;
 mod hostile;
 mod limits;
 mod offsets;
