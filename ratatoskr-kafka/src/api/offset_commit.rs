@@ -163,14 +163,16 @@ fn check(
     if partition.metadata.len() > broker.config().offset_metadata_bytes_max {
         return Err(ErrorCode::OffsetMetadataTooLarge);
     }
-    match broker.bounds(&topic, index) {
-        Ok(bounds) if offset > bounds.log_end => return Err(ErrorCode::OffsetOutOfRange),
+    let offset = match broker.bounds(&topic, index) {
+        // Kafka takes such an offset. A consumer has it after the log has lost its end, for one, and
+        // goes on from there.
+        Ok(bounds) => offset.min(bounds.log_end),
         Err(error @ (Error::UnknownTopic(_) | Error::UnknownPartition { .. })) => {
             return Err(ErrorCode::from(&error));
         }
         // Whether a partition that is down has the offset, the broker knows.
-        _ => {}
-    }
+        Err(_) => offset,
+    };
     Ok(OffsetCommit {
         topic,
         partition: index,
