@@ -243,9 +243,16 @@ public class Interop {
 
   /** A consumer of the group and the topic of this name. */
   static KafkaConsumer<byte[], byte[]> member(String name, Object... settings) {
+    var config = new ArrayList<Object>(List.of("session.timeout.ms", 6000, "heartbeat.interval.ms", 300));
+    config.addAll(List.of(settings));
+    return memberOf(name, config.toArray());
+  }
+
+  /** The same without anything about the protocol. */
+  static KafkaConsumer<byte[], byte[]> memberOf(String name, Object... settings) {
     Map<String, Object> config = new HashMap<>(Map.of(
         "bootstrap.servers", bootstrap, "group.id", topic(name), "auto.offset.reset", "earliest",
-        "enable.auto.commit", false, "session.timeout.ms", 6000, "heartbeat.interval.ms", 300));
+        "enable.auto.commit", false));
     for (int at = 0; at < settings.length; at += 2) {
       config.put((String) settings[at], settings[at + 1]);
     }
@@ -368,6 +375,29 @@ public class Interop {
     }
   }
 
+  /** The newer protocol, in which the broker assigns. */
+  static void brokerAssignedGroup() throws Exception {
+    String name = "assigned";
+    create(topic(name), 3, Map.of());
+    var second = memberOf(name, "group.protocol", "consumer");
+    try (var first = memberOf(name, "group.protocol", "consumer"); var kafka = admin()) {
+      read(List.of(first), shares(List.of(first), List.of(3)));
+      var both = List.of(first, second);
+      read(both, shares(both, List.of(1, 2)));
+      produce(plain(topic(name), values(RECORDS)));
+      sameSet(read(both, found -> found.size() >= RECORDS), values(RECORDS));
+      first.commitSync();
+      second.commitSync();
+      var described = kafka.describeConsumerGroups(List.of(topic(name))).all().get().get(topic(name));
+      equal(described.type(), GroupType.CONSUMER);
+      equal(described.members().size(), 2);
+    }
+    read(List.of(second), shares(List.of(second), List.of(3)));
+    produce(plain(topic(name), values(10)));
+    sameSet(read(List.of(second), found -> found.size() >= 10), values(10));
+    second.close();
+  }
+
   static void run(String name, Check check) {
     try {
       check.run();
@@ -396,5 +426,6 @@ public class Interop {
     run("group-consume", Interop::groupConsume);
     run("group-rebalance", Interop::groupRebalance);
     run("commit-and-resume", Interop::commitAndResume);
+    run("broker-assigned-group", Interop::brokerAssignedGroup);
   }
 }

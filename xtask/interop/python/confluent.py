@@ -177,15 +177,17 @@ def refusals():
             raise
 
 
-def member(name, **settings):
+CLASSIC = {"session.timeout.ms": 6000, "heartbeat.interval.ms": 300}
+
+
+def member(name, protocol=CLASSIC, **settings):
     """A consumer of the group and the topic of this name."""
     config = {
         "bootstrap.servers": BOOTSTRAP,
         "group.id": topic(name),
         "auto.offset.reset": "earliest",
         "enable.auto.commit": False,
-        "session.timeout.ms": 6000,
-        "heartbeat.interval.ms": 300,
+        **protocol,
     }
     config.update({name.replace("_", "."): value for name, value in settings.items()})
     consumer = Consumer(config)
@@ -280,7 +282,29 @@ def commit_and_resume():
     reader.close()
 
 
+def broker_assigned_group():
+    """The newer protocol, in which the broker assigns."""
+    name, protocol = topic("assigned"), {"group.protocol": "consumer"}
+    create(name, partitions=PARTITIONS)
+    first = member("assigned", protocol)
+    poll([first], shares([first], [3]))
+    second = member("assigned", protocol)
+    poll([first, second], shares([first, second], [1, 2]))
+    produce(name, plain(values()))
+    same(poll([first, second], lambda found: len(found) >= RECORDS), values())
+    first.commit(asynchronous=False)
+    second.commit(asynchronous=False)
+    described = admin().describe_consumer_groups([name])[name].result(10)
+    equal((described.type.name, len(described.members)), ("CONSUMER", 2))
+    first.close()
+    poll([second], shares([second], [3]))
+    produce(name, plain(values(10)))
+    same(poll([second], lambda found: len(found) >= 10), values(10))
+    second.close()
+
+
 run([
     acks, codecs, headers, tombstones, large_records, idempotent_producer, seek, seek_by_time, keys,
     native_records, administration, refusals, group_consume, group_rebalance, commit_and_resume,
+    broker_assigned_group,
 ])

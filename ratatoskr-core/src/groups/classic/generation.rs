@@ -80,11 +80,12 @@ impl Member {
         found.map_or_else(Bytes::new, |(_, metadata)| metadata.0.clone())
     }
 
-    /// What of it must be kept whatever it says.
+    /// What of it a client may make as long as it likes.
     pub(super) fn bytes(&self) -> usize {
         let protocols = self.protocols.iter();
         let protocols = protocols.map(|(name, metadata)| name.len() + metadata.0.len());
-        protocols.sum::<usize>() + self.assignment.0.len()
+        let names = self.client.len() + self.host.len();
+        protocols.sum::<usize>() + names + self.assignment.0.len()
     }
 }
 
@@ -96,7 +97,8 @@ impl Generation {
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.members.values().map(Member::bytes).sum()
+        let members = self.members.values().map(Member::bytes);
+        self.protocol_type.len() + members.sum::<usize>()
     }
 
     /// Whether a member that knows these protocols can be assigned something together with the others.

@@ -156,7 +156,8 @@ impl Turn<'_> {
         let new: usize = new
             .map(|(name, metadata)| name.len() + metadata.len())
             .sum();
-        let total = self.live.generation.bytes() + new;
+        let names = request.protocol_type.len() + request.client.len() + request.host.len();
+        let total = self.live.generation.bytes() + new + names;
         check(
             "group_metadata_bytes_max",
             total,
