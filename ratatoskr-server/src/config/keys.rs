@@ -47,7 +47,11 @@ pub(super) struct Pair {
 }
 
 /// What is looked at once all settings are known.
-pub(super) const PAIRS: &[Pair] = &[groups::HEARTBEATS_IN_TIME, queues::BACKOFF_GROWS];
+pub(super) const PAIRS: &[Pair] = &[
+    groups::HEARTBEATS_IN_TIME,
+    groups::SESSIONS_BETWEEN,
+    queues::BACKOFF_GROWS,
+];
 
 /// The settings of the node itself and of its topics.
 const NODE: &[Key] = &[

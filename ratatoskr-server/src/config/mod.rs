@@ -72,6 +72,12 @@ pub(crate) struct GroupSettings {
     pub(crate) session_timeout: Duration,
     /// How often members are told to be heard of.
     pub(crate) heartbeat_interval: Duration,
+    /// Shortest session timeout that a Kafka client may ask for.
+    pub(crate) session_timeout_min: Duration,
+    /// Longest session timeout that a Kafka client may ask for.
+    pub(crate) session_timeout_max: Duration,
+    /// How long the first member of a Kafka client's group waits for others to come.
+    pub(crate) initial_rebalance_delay: Duration,
     /// Longest time that a member may ask for to give up what goes to others.
     pub(crate) rebalance_timeout_max: Duration,
     /// Groups without members and commits for this long are deleted.

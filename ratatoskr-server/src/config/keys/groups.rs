@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ratatoskr_core::config::parse_bytes;
+use ratatoskr_core::config::{parse_bytes, parse_duration};
 
 use super::{Key, Pair, lasting, positive, put};
 
@@ -13,12 +13,21 @@ pub(super) const HEARTBEATS_IN_TIME: Pair = Pair {
     holds: |settings| settings.groups.heartbeat_interval < settings.groups.session_timeout,
 };
 
+/// There is a session timeout that a Kafka client may ask for.
+pub(super) const SESSIONS_BETWEEN: Pair = Pair {
+    name: "groups.session_timeout_min",
+    expected: "no more than groups.session_timeout_max",
+    holds: |settings| settings.groups.session_timeout_min <= settings.groups.session_timeout_max,
+};
+
 /// A shorter one expels members for one pause of their machines.
 const SESSION_TIMEOUT_MIN: Duration = Duration::from_secs(1);
 /// Members may say so often at most that they are there.
 const HEARTBEAT_INTERVAL_MIN: Duration = Duration::from_millis(100);
 /// Sessions and rebalances that last longer would leave partitions unread.
 const TIMEOUT_MAX: Duration = Duration::from_hours(24);
+/// A group that waits longer for its first members looks broken.
+const INITIAL_REBALANCE_DELAY_MAX: Duration = Duration::from_hours(1);
 /// A snapshot has this much of 1,000 offsets in one batch.
 const METADATA_BYTES_MAX: u64 = 32 << 10;
 
@@ -42,6 +51,36 @@ pub(super) const KEYS: &[Key] = &[
         set: |to, text| {
             let interval = lasting(text, HEARTBEAT_INTERVAL_MIN);
             put(&mut to.groups.heartbeat_interval, interval)
+        },
+    },
+    Key {
+        name: "groups.session_timeout_min",
+        about: "shortest session timeout that a Kafka client may ask for in a group of the classic protocol",
+        default: "6s",
+        expected: "a duration from 1s, for example 6s",
+        set: |to, text| {
+            let timeout = lasting(text, SESSION_TIMEOUT_MIN);
+            put(&mut to.groups.session_timeout_min, timeout)
+        },
+    },
+    Key {
+        name: "groups.session_timeout_max",
+        about: "longest session timeout that a Kafka client may ask for in a group of the classic protocol",
+        default: "30m",
+        expected: "a duration to 24h, for example 30m",
+        set: |to, text| {
+            let timeout = parse_duration(text).filter(|d| *d <= TIMEOUT_MAX);
+            put(&mut to.groups.session_timeout_max, timeout)
+        },
+    },
+    Key {
+        name: "groups.initial_rebalance_delay",
+        about: "how long the first member of a Kafka client's group waits for others to come",
+        default: "3s",
+        expected: "a duration to 1h, for example 3s or 0s",
+        set: |to, text| {
+            let delay = parse_duration(text).filter(|d| *d <= INITIAL_REBALANCE_DELAY_MAX);
+            put(&mut to.groups.initial_rebalance_delay, delay)
         },
     },
     Key {
