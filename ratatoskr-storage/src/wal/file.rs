@@ -18,7 +18,10 @@ use crate::io::{File, FileSystem, OpenMode};
 
 const EXTENSION: &str = ".wal";
 const ID_DIGITS: usize = 20;
-/// Zeros are written in pieces of this many bytes.
+/// So many zeros are synced at a time. A file that is made beside a log in use would else keep the
+/// log's own syncs waiting for all of it: 27 ms for 64 MiB where a sync takes 0.1 ms.
+const ZEROS_PER_SYNC: u64 = 1 << 20;
+/// Zeros are written in pieces of this many bytes, of which a sync takes a whole number.
 static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
 /// The directory that holds the files.
@@ -146,6 +149,9 @@ fn write_zeros(file: &dyn File, bytes: u64) -> io::Result<()> {
         let piece = &ZEROS[..left.min(ZEROS.len())];
         file.write_all_at(&[piece], position)?;
         position += piece.len() as u64;
+        if position.is_multiple_of(ZEROS_PER_SYNC) {
+            file.sync_data()?;
+        }
     }
     Ok(())
 }
