@@ -65,6 +65,14 @@ pub const OFFSET_METADATA_BYTES_MAX: usize = 4 << 10;
 pub const GROUP_SESSION_TIMEOUT: Duration = Duration::from_secs(45);
 /// How often members of consumer groups are told to be heard of (KIP-848's default).
 pub const GROUP_HEARTBEAT_INTERVAL: Duration = Duration::from_secs(5);
+/// Shortest session timeout that a member of a classic group may ask for (Kafka's).
+pub const GROUP_SESSION_TIMEOUT_MIN: Duration = Duration::from_secs(6);
+/// Longest session timeout that a member of a classic group may ask for (Kafka's).
+pub const GROUP_SESSION_TIMEOUT_MAX: Duration = Duration::from_mins(30);
+/// How long the first member of a classic group waits for others to come (Kafka's default).
+pub const GROUP_INITIAL_REBALANCE_DELAY: Duration = Duration::from_secs(3);
+/// Most bytes that the members of a classic group may say and be assigned together.
+pub const GROUP_METADATA_BYTES_MAX: usize = 16 << 20;
 /// Longest time that a member may ask for to give up what goes to others.
 pub const GROUP_REBALANCE_TIMEOUT_MAX: Duration = Duration::from_hours(1);
 /// Offsets are kept for this long after a consumer group was last used (Kafka's default).

@@ -18,6 +18,8 @@ const IDEMPOTENT_WRITE: i32 = 1 << 12;
 /// All that can be done to a topic.
 pub(crate) const TOPIC: i32 =
     READ | WRITE | CREATE | DELETE | ALTER | DESCRIBE | DESCRIBE_CONFIGS | ALTER_CONFIGS;
+/// All that can be done to a group.
+pub(crate) const GROUP: i32 = READ | DELETE | DESCRIBE;
 /// All that can be done to a cluster.
 pub(crate) const CLUSTER: i32 = CREATE
     | ALTER

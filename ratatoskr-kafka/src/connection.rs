@@ -44,7 +44,7 @@ const ELEMENT_BYTES: usize = 128;
 const READ_ON_END_MAX: usize = 1 << 20;
 
 /// Serves a connection until either side ends it, or, once `drain` begins, until what was taken is
-/// answered. `here` is the address that the client has connected to.
+/// answered. `here` is the address that the client has connected to, `peer` its own.
 ///
 /// # Errors
 /// Those of the stream.
@@ -54,10 +54,16 @@ const READ_ON_END_MAX: usize = 1 << 20;
 pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     here: SocketAddr,
+    peer: SocketAddr,
     door: Arc<Door>,
     drain: Drain,
 ) -> io::Result<()> {
-    let session = Session { door, here, drain };
+    let session = Session {
+        door,
+        here,
+        peer,
+        drain,
+    };
     let mut connection = Connection::new(stream, session);
     let ended = connection.run().await?;
     connection.close(ended).await

@@ -15,8 +15,8 @@
 //!   there ([`KafkaLimits`] bounds the rest), so a hostile request costs its sender a connection;
 //! - handlers decode, call the broker and encode; what another door would need is in core.
 //!
-//! This crate opens no socket: [`serve`] takes a stream, whoever accepts it counts it. Consumer
-//! groups, transactions and share groups are not there yet, and are not advertised.
+//! This crate opens no socket: [`serve`] takes a stream, whoever accepts it counts it. Transactions
+//! and share groups are not there yet, and are not advertised.
 //!
 //! ```no_run
 //! # async fn example(broker: ratatoskr_core::Broker) -> std::io::Result<()> {
@@ -29,9 +29,9 @@
 //! let (_switch, drain) = Drain::new();
 //! let listener = tokio::net::TcpListener::bind("127.0.0.1:9092").await?;
 //! loop {
-//!     let (stream, _) = listener.accept().await?;
+//!     let (stream, peer) = listener.accept().await?;
 //!     let here = stream.local_addr()?;
-//!     tokio::spawn(ratatoskr_kafka::serve(stream, here, Arc::clone(&door), drain.clone()));
+//!     tokio::spawn(ratatoskr_kafka::serve(stream, here, peer, Arc::clone(&door), drain.clone()));
 //! }
 //! # }
 //! ```

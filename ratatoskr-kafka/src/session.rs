@@ -60,6 +60,8 @@ pub(crate) struct Session {
     pub(crate) door: Arc<Door>,
     /// The address that the client has connected to.
     pub(crate) here: SocketAddr,
+    /// The client's own address.
+    pub(crate) peer: SocketAddr,
     pub(crate) drain: Drain,
 }
 

@@ -68,7 +68,7 @@ impl Door for KafkaDoor {
         async move {
             let here = stream.local_addr()?;
             tracing::debug!(%address, "a Kafka client connected");
-            ratatoskr_kafka::serve(stream, here, door, drain).await
+            ratatoskr_kafka::serve(stream, here, address, door, drain).await
         }
     }
 

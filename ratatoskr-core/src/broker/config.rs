@@ -39,6 +39,15 @@ pub struct BrokerConfig {
     pub group_session_timeout: Duration,
     /// How often members of consumer groups are told to be heard of.
     pub group_heartbeat_interval: Duration,
+    /// Shortest session timeout that a member of a classic group may ask for.
+    pub group_session_timeout_min: Duration,
+    /// Longest session timeout that a member of a classic group may ask for.
+    pub group_session_timeout_max: Duration,
+    /// How long the first member of a classic group waits for others to come, so that they need not
+    /// be rebalanced one by one.
+    pub group_initial_rebalance_delay: Duration,
+    /// Most bytes that the members of a classic group may say and be assigned together.
+    pub group_metadata_bytes_max: usize,
     /// Longest time that a member may ask for to give up what goes to others.
     pub group_rebalance_timeout_max: Duration,
     /// A consumer group that has had no member for this long, and got no commit, is deleted with its
@@ -81,6 +90,10 @@ impl Default for BrokerConfig {
             offset_metadata_bytes_max: limits::OFFSET_METADATA_BYTES_MAX,
             group_session_timeout: limits::GROUP_SESSION_TIMEOUT,
             group_heartbeat_interval: limits::GROUP_HEARTBEAT_INTERVAL,
+            group_session_timeout_min: limits::GROUP_SESSION_TIMEOUT_MIN,
+            group_session_timeout_max: limits::GROUP_SESSION_TIMEOUT_MAX,
+            group_initial_rebalance_delay: limits::GROUP_INITIAL_REBALANCE_DELAY,
+            group_metadata_bytes_max: limits::GROUP_METADATA_BYTES_MAX,
             group_rebalance_timeout_max: limits::GROUP_REBALANCE_TIMEOUT_MAX,
             offsets_retention: limits::OFFSETS_RETENTION,
             queue_groups_max: limits::QUEUE_GROUPS_MAX,

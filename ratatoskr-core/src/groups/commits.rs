@@ -1,8 +1,8 @@
 //! Offsets committed and forgotten, groups deleted.
 
 use super::{
-    CommittedOffset, Decision, Event, GroupError, GroupKind, GroupLimits, Groups, MemberEpoch,
-    MemberId, PartitionKey, event::What, limits::check, reconcile::holds_since,
+    CommittedOffset, Committer, Decision, Event, GroupError, GroupKind, GroupLimits, Groups,
+    MemberEpoch, MemberId, Now, PartitionKey, event::What, limits::check, reconcile::holds_since,
 };
 use crate::{
     error::Error,
@@ -102,13 +102,35 @@ impl Groups {
         Ok(())
     }
 
+    /// Decides on offsets that somebody commits who names a generation or an epoch.
+    ///
+    /// # Errors
+    /// [`GroupError`]; [`Error::LimitReached`].
+    pub(crate) fn commit_as(
+        &mut self,
+        group: &GroupId,
+        committer: &Committer,
+        commits: Vec<Commit>,
+        now: Now,
+        limits: &GroupLimits,
+    ) -> Result<Decision<()>, Error> {
+        let kind = self.known(group)?.kind;
+        match &committer.member {
+            Some(member) if kind == GroupKind::Consumer => {
+                self.check_member(group, member, committer.generation, &commits)?;
+            }
+            _ => self.check_committer(group, committer, now)?,
+        }
+        self.store(group, commits, limits)
+    }
+
     /// # Errors
     /// [`GroupError::NotEmpty`].
     pub(crate) fn check_empty(&self, group: &GroupId) -> Result<(), GroupError> {
-        match self.group(group) {
-            Some(known) if !known.membership.is_empty() => Err(GroupError::NotEmpty(group.clone())),
-            _ => Ok(()),
+        if self.has_members(group) {
+            return Err(GroupError::NotEmpty(group.clone()));
         }
+        Ok(())
     }
 
     /// Decides on offsets to be forgotten. A group that reads their topic refuses.
@@ -121,9 +143,11 @@ impl Groups {
         wanted: &[(TopicName, PartitionKey)],
     ) -> Result<Decision<()>, GroupError> {
         let known = self.known(group)?;
+        let generation = self.generation(group).unwrap_or(&known.classic);
         let read = |topic: &TopicName| {
             let mut members = known.membership.members.values();
             members.any(|member| member.subscription.topics.contains(topic))
+                || generation.reads(topic)
         };
         if wanted.iter().any(|(topic, _)| read(topic)) {
             return Err(GroupError::NotEmpty(group.clone()));

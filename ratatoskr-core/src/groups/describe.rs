@@ -19,6 +19,8 @@ pub enum GroupKind {
     Simple,
     /// The broker (KIP-848).
     Consumer,
+    /// Its members: one of them, the leader, says who reads what (Kafka's classic protocol).
+    Classic,
 }
 
 /// How a group is doing.
@@ -32,6 +34,10 @@ pub enum GroupState {
     Reconciling,
     /// Every member reads what it is meant to.
     Stable,
+    /// Of a classic group: its members are to join (anew).
+    PreparingRebalance,
+    /// Of a classic group: its leader is to say who reads what.
+    CompletingRebalance,
 }
 
 /// A group in a list.
@@ -45,6 +51,9 @@ pub struct GroupSummary {
     pub state: GroupState,
     /// How many members it has.
     pub members: u32,
+    /// What a classic group is for: `consumer` for Kafka's consumers. Empty where nobody has said so.
+    #[serde(default)]
+    pub protocol_type: String,
 }
 
 /// A group with its members.
@@ -56,12 +65,16 @@ pub struct GroupDescription {
     pub kind: GroupKind,
     /// How it is doing.
     pub state: GroupState,
-    /// The epoch that all members are to come to.
+    /// The epoch that all members are to come to; of a classic group, its generation.
     pub epoch: MemberEpoch,
-    /// How partitions are assigned.
+    /// How the broker assigns partitions.
     pub assignor: Assignor,
     /// In the order of their ids.
     pub members: Vec<MemberDescription>,
+    /// How the leader of a classic group assigns partitions, by the name that its members have for it;
+    /// empty where nobody has decided yet, and for other groups.
+    #[serde(default)]
+    pub protocol: String,
 }
 
 /// A member of a group.

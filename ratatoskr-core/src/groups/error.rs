@@ -1,5 +1,7 @@
 //! What a consumer group refuses. None of these changes any state.
 
+use std::time::Duration;
+
 use super::{InstanceId, MemberEpoch, MemberId};
 use crate::{
     name::{GroupId, TopicName},
@@ -54,6 +56,28 @@ pub enum GroupError {
     /// The group has members, which would be surprised.
     #[error("consumer group {0} has members; this needs a group without")]
     NotEmpty(GroupId),
+    /// The members of the classic group are to join anew, since somebody has come or gone.
+    #[error("consumer group {0} is being rebalanced; its members are to join anew")]
+    RebalanceInProgress(GroupId),
+    /// A later life of this static member has taken its place: it must stop.
+    #[error("instance {instance} of consumer group {group} has a later life")]
+    FencedInstance {
+        /// The group.
+        group: GroupId,
+        /// The instance.
+        instance: InstanceId,
+    },
+    /// The group's members speak another protocol, or assign partitions in no way that this one knows.
+    #[error("the members of consumer group {0} speak another protocol")]
+    InconsistentProtocol(GroupId),
+    /// The session timeout that a member of a classic group asks for is out of its bounds.
+    #[error("a session timeout is between {min:?} and {max:?}")]
+    InvalidSessionTimeout {
+        /// The shortest.
+        min: Duration,
+        /// The longest.
+        max: Duration,
+    },
     /// The request says something that cannot be.
     #[error("invalid request to a consumer group: {0}")]
     InvalidRequest(String),

@@ -5,7 +5,8 @@ use std::{collections::BTreeMap, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Assignor, CommittedOffset, GroupKind, InstanceId, MemberEpoch, MemberId, PartitionKey,
+    Assignor, CommittedOffset, Generation, GroupKind, InstanceId, MemberEpoch, MemberId,
+    PartitionKey,
 };
 use crate::{
     name::{GroupId, TopicId, TopicName},
@@ -63,6 +64,11 @@ pub(crate) enum What {
     },
     /// Offsets are not kept any longer.
     Forgotten { partitions: Vec<PartitionKey> },
+    /// A classic group has come to this generation, or a static member of it is back.
+    Generation {
+        generation: Generation,
+        at: Timestamp,
+    },
 }
 
 /// A topic id as 16 bytes.

@@ -70,6 +70,9 @@ impl Groups {
         };
         let group = &request.group;
         let known = self.groups.get(group);
+        if known.is_some_and(|known| known.kind == GroupKind::Classic) && self.has_members(group) {
+            return Err(GroupError::InconsistentProtocol(group.clone()).into());
+        }
         let membership = known.map_or_else(Cow::default, |group| Cow::Borrowed(&group.membership));
         let mut draft = Draft::new(group, membership);
         draft

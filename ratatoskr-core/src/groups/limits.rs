@@ -10,6 +10,11 @@ pub(crate) struct GroupLimits {
     pub(crate) session_timeout: Duration,
     pub(crate) heartbeat_interval: Duration,
     pub(crate) rebalance_timeout_max: Duration,
+    /// Of classic groups, whose members choose their own session timeout.
+    pub(crate) session_timeout_min: Duration,
+    pub(crate) session_timeout_max: Duration,
+    pub(crate) initial_rebalance_delay: Duration,
+    pub(crate) metadata_bytes_max: usize,
     pub(crate) members_max: usize,
     pub(crate) member_topics_max: usize,
     pub(crate) offsets_max: usize,

@@ -2,12 +2,16 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    sync::Arc,
     time::Duration,
 };
 
+use tokio::sync::Notify;
+
 use super::{
-    Event, GroupDescription, GroupError, GroupKind, GroupSummary, MemberDescription, MemberId,
-    PartitionKey, TopicPartitions,
+    ClassicDescription, Event, Generation, GroupDescription, GroupError, GroupKind, GroupState,
+    GroupSummary, MemberId, PartitionKey, TopicPartitions, Topics,
+    classic::Live,
     event::What,
     membership::{Member, Membership},
     offset::Offsets,
@@ -16,10 +20,16 @@ use crate::{name::GroupId, time::Timestamp};
 
 /// Every group of a shard.
 #[derive(Debug, Default)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "what lasts of the groups, and beside it what does not"
+)]
 pub(crate) struct Groups {
     pub(super) groups: BTreeMap<GroupId, Group>,
     /// When members were heard of: gone with a restart, which is as if all had just been.
     pub(super) sessions: HashMap<GroupId, HashMap<MemberId, Session>>,
+    /// What is going on in classic groups: gone with a restart, too.
+    pub(super) classic: HashMap<GroupId, Live>,
 }
 
 /// The lasting state of a group.
@@ -29,6 +39,7 @@ pub(crate) struct Group {
     /// Since when nobody needs it, if it has no members.
     pub(super) idle_since: Timestamp,
     pub(super) membership: Membership,
+    pub(super) classic: Generation,
     pub(crate) offsets: Offsets,
 }
 
@@ -55,7 +66,19 @@ impl Groups {
         if matches!(what, What::Deleted) {
             self.groups.remove(&id);
             self.sessions.remove(&id);
+            self.classic.remove(&id);
             return;
+        }
+        match &what {
+            What::Group { kind, .. } if *kind != GroupKind::Classic => {
+                self.classic.remove(&id);
+            }
+            What::Generation { generation, .. } => {
+                if let Some(live) = self.classic.get_mut(&id) {
+                    live.assigned(generation);
+                }
+            }
+            _ => {}
         }
         if let What::Removed { member, .. } | What::Renamed { from: member, .. } = &what
             && let Some(sessions) = self.sessions.get_mut(&id)
@@ -89,8 +112,111 @@ impl Groups {
         self.groups.get(group)
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&GroupId, &Group)> {
-        self.groups.iter()
+    /// The newest generation of a classic group in use.
+    pub(super) fn generation(&self, group: &GroupId) -> Option<&Generation> {
+        self.classic.get(group).map(Live::generation)
+    }
+
+    /// Whether a group has members, or somebody who is about to be one.
+    pub(super) fn has_members(&self, group: &GroupId) -> bool {
+        let known = self.groups.get(group);
+        let classic = match self.classic.get(group) {
+            Some(live) => !live.is_empty(),
+            None => known.is_some_and(|known| !known.classic.members.is_empty()),
+        };
+        classic || known.is_some_and(|known| !known.membership.is_empty())
+    }
+
+    /// How a group is doing.
+    fn state(&self, id: &GroupId, group: &Group) -> GroupState {
+        match self.classic.get(id) {
+            Some(live) => live.state(),
+            None if !group.classic.members.is_empty() => GroupState::Stable,
+            None => group.membership.state(),
+        }
+    }
+
+    /// Every group, as in a list.
+    pub(crate) fn summaries(&self) -> impl Iterator<Item = GroupSummary> {
+        self.groups.iter().map(|(id, group)| {
+            let generation = self.generation(id).unwrap_or(&group.classic);
+            let members = group.membership.members.len() + generation.members.len();
+            GroupSummary {
+                group: id.clone(),
+                kind: group.kind,
+                state: self.state(id, group),
+                members: u32::try_from(members).unwrap_or(u32::MAX),
+                protocol_type: generation.protocol_type.clone(),
+            }
+        })
+    }
+
+    /// A group for people, who know partitions by their names.
+    pub(crate) fn description(
+        &self,
+        id: &GroupId,
+        topics: &impl Topics,
+        named: impl Fn(&mut dyn Iterator<Item = PartitionKey>) -> Vec<TopicPartitions>,
+    ) -> Option<GroupDescription> {
+        let group = self.groups.get(id)?;
+        let generation = self.generation(id).unwrap_or(&group.classic);
+        let is_classic = group.kind == GroupKind::Classic;
+        Some(GroupDescription {
+            group: id.clone(),
+            kind: group.kind,
+            state: self.state(id, group),
+            epoch: if is_classic {
+                generation.number
+            } else {
+                group.membership.epoch
+            },
+            assignor: group.membership.assignor,
+            members: if is_classic {
+                generation.described(topics, named)
+            } else {
+                group.membership.described(named)
+            },
+            protocol: generation.protocol.clone(),
+        })
+    }
+
+    /// A classic group with the bytes of its members; `None` where it is of another kind.
+    pub(crate) fn classic_description(&self, id: &GroupId) -> Option<ClassicDescription> {
+        let group = self.groups.get(id)?;
+        if group.kind == GroupKind::Consumer {
+            return None;
+        }
+        match self.classic.get(id) {
+            Some(live) => Some(live.description(id)),
+            None => Some(Live::of(&group.classic, Duration::ZERO).description(id)),
+        }
+    }
+
+    /// Every partition that somebody holds or is to hold, and who holds it.
+    pub(crate) fn partitions_in_use(
+        &self,
+        id: &GroupId,
+        topics: &impl Topics,
+    ) -> BTreeMap<PartitionKey, Option<MemberId>> {
+        let Some(group) = self.groups.get(id) else {
+            return BTreeMap::new();
+        };
+        let generation = self.generation(id).unwrap_or(&group.classic);
+        let mut in_use = group.membership.in_use();
+        for (member, state) in &generation.members {
+            let keys = generation.keys_of(state, topics);
+            in_use.extend(keys.into_iter().map(|key| (key, Some(member.clone()))));
+        }
+        in_use
+    }
+
+    /// Notified when something changes in a classic group, and when something will by itself.
+    pub(crate) fn classic_changes(
+        &self,
+        group: &GroupId,
+    ) -> Option<(Arc<Notify>, Option<Duration>)> {
+        let live = self.classic.get(group)?;
+        Some((live.changed(), live.next_event()))
     }
 
     /// # Errors
@@ -135,6 +261,13 @@ impl Group {
             What::Group { kind, idle_since } => {
                 self.kind = kind;
                 self.idle_since = idle_since;
+                if kind != GroupKind::Classic {
+                    self.classic = Generation::default();
+                }
+            }
+            What::Generation { generation, at } => {
+                self.classic = generation;
+                self.idle_since = self.idle_since.max(at);
             }
             What::Committed { offsets } => {
                 for (_, committed) in &offsets {
@@ -161,61 +294,17 @@ impl Group {
                 offsets: offsets.to_vec(),
             });
         }
+        if self.classic != Generation::default() {
+            out(What::Generation {
+                generation: self.classic.clone(),
+                at: self.idle_since,
+            });
+        }
         // Last, since commits count as use.
         out(What::Group {
             kind: self.kind,
             idle_since: self.idle_since,
         });
-    }
-
-    pub(crate) fn summary(&self, id: &GroupId) -> GroupSummary {
-        GroupSummary {
-            group: id.clone(),
-            kind: self.kind,
-            state: self.membership.state(),
-            members: u32::try_from(self.membership.members.len()).unwrap_or(u32::MAX),
-        }
-    }
-
-    /// The group for people, who know partitions by their names.
-    pub(crate) fn description(
-        &self,
-        id: &GroupId,
-        named: impl Fn(&mut dyn Iterator<Item = PartitionKey>) -> Vec<TopicPartitions>,
-    ) -> GroupDescription {
-        let membership = &self.membership;
-        let members = membership.members.iter();
-        GroupDescription {
-            group: id.clone(),
-            kind: self.kind,
-            state: membership.state(),
-            epoch: membership.epoch,
-            assignor: membership.assignor,
-            members: members
-                .map(|(id, member)| MemberDescription {
-                    member: id.clone(),
-                    instance: member.subscription.instance.clone(),
-                    client: member.subscription.client.clone(),
-                    epoch: member.epoch,
-                    topics: member.subscription.topics.iter().cloned().collect(),
-                    assigned: named(&mut member.assigned.keys().copied()),
-                    revoking: named(&mut member.revoking.keys().copied()),
-                    target: named(&mut membership.target_of(id).into_iter()),
-                })
-                .collect(),
-        }
-    }
-
-    /// Who may be reading a partition.
-    pub(crate) fn holder(&self, key: &PartitionKey) -> Option<&MemberId> {
-        self.membership.holder(key)
-    }
-
-    /// Every partition that somebody holds or is to hold.
-    pub(crate) fn partitions_in_use(&self) -> impl Iterator<Item = PartitionKey> {
-        let targets = self.membership.target.values().flatten().copied();
-        let held = self.membership.members.values().flat_map(Member::held);
-        targets.chain(held.map(|(&key, _)| key))
     }
 }
 

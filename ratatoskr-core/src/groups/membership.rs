@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::{
-    Assignor, GroupState, InstanceId, MemberEpoch, MemberId, PartitionKey,
+    Assignor, GroupState, InstanceId, MemberDescription, MemberEpoch, MemberId, PartitionKey,
+    TopicPartitions,
     assignor::{Assignment, Shape},
     event::{Held, IdBytes, Subscription, What},
 };
@@ -104,7 +105,8 @@ impl Membership {
             What::Group { .. }
             | What::Deleted
             | What::Committed { .. }
-            | What::Forgotten { .. } => {}
+            | What::Forgotten { .. }
+            | What::Generation { .. } => {}
         }
     }
 
@@ -196,6 +198,34 @@ impl Membership {
     /// What a member is to read in the end.
     pub(super) fn target_of(&self, member: &MemberId) -> BTreeSet<PartitionKey> {
         self.target.get(member).cloned().unwrap_or_default()
+    }
+
+    /// Every partition that somebody holds or is to hold, and who holds it.
+    pub(super) fn in_use(&self) -> BTreeMap<PartitionKey, Option<MemberId>> {
+        let targets = self.target.values().flatten().copied();
+        let held = self.members.values().flat_map(Member::held);
+        let keys = targets.chain(held.map(|(&key, _)| key));
+        keys.map(|key| (key, self.holder(&key).cloned())).collect()
+    }
+
+    /// The members for people, who know partitions by their names.
+    pub(super) fn described(
+        &self,
+        named: impl Fn(&mut dyn Iterator<Item = PartitionKey>) -> Vec<TopicPartitions>,
+    ) -> Vec<MemberDescription> {
+        let members = self.members.iter();
+        members
+            .map(|(id, member)| MemberDescription {
+                member: id.clone(),
+                instance: member.subscription.instance.clone(),
+                client: member.subscription.client.clone(),
+                epoch: member.epoch,
+                topics: member.subscription.topics.iter().cloned().collect(),
+                assigned: named(&mut member.assigned.keys().copied()),
+                revoking: named(&mut member.revoking.keys().copied()),
+                target: named(&mut self.target_of(id).into_iter()),
+            })
+            .collect()
     }
 
     fn is_stable(&self, id: &MemberId, member: &Member) -> bool {

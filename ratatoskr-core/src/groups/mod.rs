@@ -9,10 +9,11 @@
 //!   assignor.rs    who is to read what
 //!   reconcile.rs   what a member may read by now
 //! membership.rs  the lasting state of one group's members    offset.rs   and of its offsets
+//! classic/       groups whose members assign partitions among themselves
 //! event.rs       what is kept in the log
 //! request.rs, describe.rs, id.rs, error.rs   what callers see
 //! ```
-//! The semantics are those of KIP-848. This is a state machine: it does no I/O, reads no clock, and
+//! The semantics are those of KIP-848, and of Kafka's classic protocol for groups of that kind. This is a state machine: it does no I/O, reads no clock, and
 //! changes what lasts by its events alone.
 //!
 //! Invariants:
@@ -22,6 +23,7 @@
 //! - Offsets know nothing of members: who may commit is checked before there is an event.
 
 mod assignor;
+mod classic;
 mod commits;
 mod describe;
 mod draft;
@@ -44,6 +46,10 @@ use std::ops::RangeInclusive;
 use serde::{Deserialize, Serialize};
 
 pub use assignor::Assignor;
+pub use classic::{
+    ClassicDescription, ClassicMemberDescription, Committer, JoinAnswer, JoinGroup, JoinedGroup,
+    JoinedMember, SyncGroup, SyncedGroup,
+};
 pub use describe::{
     GroupDescription, GroupKind, GroupState, GroupSummary, MemberDescription, OffsetReset,
     PartitionLag,
@@ -53,6 +59,7 @@ pub use id::{InstanceId, InvalidMemberId, MEMBER_ID_BYTES_MAX, MemberEpoch, Memb
 pub use offset::{CommittedOffset, GroupOffset, OffsetCommit};
 pub use request::{GroupHeartbeat, GroupHeartbeatResponse, TopicPartitions};
 
+pub(crate) use classic::{Generation, Joining, Syncing, said};
 pub(crate) use commits::Commit;
 pub(crate) use event::Event;
 pub(crate) use limits::GroupLimits;

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::{
     Event, GroupLimits, Groups, MemberId, Now, PartitionKey, Topics,
+    classic::Live,
     draft::{Draft, shape},
     event::What,
     machine::{Group, Session},
@@ -41,6 +42,10 @@ impl Groups {
             draft.rebalance(topics);
             events.append(&mut draft.events);
         }
+        let classic: Vec<_> = self.classic.keys().cloned().collect();
+        for id in classic {
+            events.append(&mut self.pass_classic(&id, now, limits));
+        }
         events
     }
 
@@ -48,13 +53,26 @@ impl Groups {
     /// state was loaded counts as heard of now.
     pub(crate) fn is_due(&mut self, topics: &impl Topics, now: Now, limits: &GroupLimits) -> bool {
         let ids: Vec<_> = self.groups.keys().cloned().collect();
-        ids.iter().any(|id| {
-            !self.silent(id, now, limits).is_empty()
-                || self.groups.get(id).is_some_and(|group| {
-                    !group.membership.is_empty()
-                        && shape(&group.membership, topics) != group.membership.topics
-                })
-        })
+        self.use_classic(now);
+        let mut classic = self.classic.values();
+        classic.any(|live| live.is_due(now.monotonic))
+            || ids.iter().any(|id| {
+                !self.silent(id, now, limits).is_empty()
+                    || self.groups.get(id).is_some_and(|group| {
+                        !group.membership.is_empty()
+                            && shape(&group.membership, topics) != group.membership.topics
+                    })
+            })
+    }
+
+    /// The members of classic groups whose state was loaded count as heard of now.
+    fn use_classic(&mut self, now: Now) {
+        for (id, group) in &self.groups {
+            if !group.classic.members.is_empty() && !self.classic.contains_key(id) {
+                let live = Live::of(&group.classic, now.monotonic);
+                self.classic.insert(id.clone(), live);
+            }
+        }
     }
 
     /// The members whose time is up.
@@ -99,7 +117,7 @@ impl Groups {
                 group: id.clone(),
                 what,
             };
-            if group.membership.is_empty() && group.idle_since < oldest {
+            if !self.has_members(id) && group.idle_since < oldest {
                 events.push(event(What::Deleted));
                 continue;
             }

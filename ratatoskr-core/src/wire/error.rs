@@ -134,6 +134,14 @@ codes! {
     GroupNotEmpty = 105 "group_not_empty" false,
     /// The request to a group cannot be; texts: what is wrong.
     InvalidGroupRequest = 106 "invalid_group_request" false,
+    /// The members of a classic group are to join anew; texts: the group.
+    RebalanceInProgress = 107 "rebalance_in_progress" false,
+    /// A static member has a later life; texts: the group, the instance.
+    FencedInstance = 108 "fenced_instance" false,
+    /// The group's members speak another protocol; texts: the group.
+    InconsistentProtocol = 109 "inconsistent_protocol" false,
+    /// A session timeout is out of its bounds; numbers: the shortest and the longest, in milliseconds.
+    InvalidSessionTimeout = 110 "invalid_session_timeout" false,
     /// There is no such queue group; texts: its name.
     UnknownQueueGroup = 120 "unknown_queue_group" false,
     /// A queue group of this name exists; texts: the name.

@@ -1,5 +1,7 @@
 //! The errors of consumer groups as bodies, and back.
 
+use std::time::Duration;
+
 use super::{ErrorBody, ErrorCode};
 use crate::{
     groups::{GroupError, InstanceId, MemberEpoch, MemberId},
@@ -16,6 +18,10 @@ impl ErrorCode {
             GroupError::InstanceInUse { .. } => Self::InstanceInUse,
             GroupError::NotAssigned { .. } => Self::NotAssigned,
             GroupError::NotEmpty(_) => Self::GroupNotEmpty,
+            GroupError::RebalanceInProgress(_) => Self::RebalanceInProgress,
+            GroupError::FencedInstance { .. } => Self::FencedInstance,
+            GroupError::InconsistentProtocol(_) => Self::InconsistentProtocol,
+            GroupError::InvalidSessionTimeout { .. } => Self::InvalidSessionTimeout,
             GroupError::InvalidRequest(_) => Self::InvalidGroupRequest,
         }
     }
@@ -25,9 +31,10 @@ impl ErrorBody {
     /// The same with what the error is about.
     pub(super) fn about_group(self, error: &GroupError) -> Self {
         match error {
-            GroupError::UnknownGroup(group) | GroupError::NotEmpty(group) => {
-                self.about(group.as_str())
-            }
+            GroupError::UnknownGroup(group)
+            | GroupError::NotEmpty(group)
+            | GroupError::RebalanceInProgress(group)
+            | GroupError::InconsistentProtocol(group) => self.about(group.as_str()),
             GroupError::UnknownMember { group, member } => {
                 self.about(group.as_str()).about(member.as_str())
             }
@@ -40,8 +47,13 @@ impl ErrorBody {
                 .about(group.as_str())
                 .about(member.as_str())
                 .with_numbers([current.get().into(), found.get().into()]),
-            GroupError::InstanceInUse { group, instance } => {
+            GroupError::InstanceInUse { group, instance }
+            | GroupError::FencedInstance { group, instance } => {
                 self.about(group.as_str()).about(instance.as_str())
+            }
+            GroupError::InvalidSessionTimeout { min, max } => {
+                let ms = |time: &Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+                self.with_numbers([ms(min), ms(max)])
             }
             GroupError::NotAssigned {
                 group,
@@ -84,6 +96,16 @@ impl ErrorBody {
                 partition: PartitionIndex::new(number(0)?.try_into().ok()?),
             },
             ErrorCode::GroupNotEmpty => GroupError::NotEmpty(group()?),
+            ErrorCode::RebalanceInProgress => GroupError::RebalanceInProgress(group()?),
+            ErrorCode::FencedInstance => GroupError::FencedInstance {
+                group: group()?,
+                instance: InstanceId::parse(text(1)?).ok()?,
+            },
+            ErrorCode::InconsistentProtocol => GroupError::InconsistentProtocol(group()?),
+            ErrorCode::InvalidSessionTimeout => GroupError::InvalidSessionTimeout {
+                min: Duration::from_millis(number(0)?.try_into().ok()?),
+                max: Duration::from_millis(number(1)?.try_into().ok()?),
+            },
             ErrorCode::InvalidGroupRequest => GroupError::InvalidRequest(text(0)?.clone()),
             _ => return None,
         })

@@ -5,19 +5,33 @@
 
 mod alter_configs;
 mod api_versions;
+mod consumer_group_describe;
+mod consumer_group_heartbeat;
+mod coordinator;
 mod create_partitions;
 mod create_topics;
+mod delete_groups;
 mod delete_records;
 mod delete_topics;
 mod describe_cluster;
 mod describe_configs;
+mod describe_groups;
 mod describe_log_dirs;
 mod fetch;
+mod find_coordinator;
+mod heartbeat;
 mod init_producer_id;
+mod join_group;
+mod leave_group;
+mod list_groups;
 mod list_offsets;
 mod metadata;
+mod offset_commit;
+mod offset_delete;
+mod offset_fetch;
 mod offset_for_leader_epoch;
 pub(crate) mod produce;
+mod sync_group;
 mod topic_ref;
 
 use std::ops::RangeInclusive;
@@ -49,6 +63,9 @@ pub(crate) enum Handled {
     Produce(produce::Produce),
 }
 
+/// For an API that never got the flexible encoding.
+const NEVER: i16 = i16::MAX;
+
 /// Every API that is spoken, by its key.
 pub(crate) static APIS: &[Api] = &[
     Api {
@@ -75,6 +92,60 @@ pub(crate) static APIS: &[Api] = &[
         versions: 0..=13,
         flexible_from: 9,
         handle: metadata::handle,
+    },
+    Api {
+        key: 8,
+        versions: 2..=10,
+        flexible_from: 8,
+        handle: offset_commit::handle,
+    },
+    Api {
+        key: 9,
+        versions: 1..=10,
+        flexible_from: 6,
+        handle: offset_fetch::handle,
+    },
+    Api {
+        key: 10,
+        versions: 0..=6,
+        flexible_from: 3,
+        handle: find_coordinator::handle,
+    },
+    Api {
+        key: 11,
+        versions: 0..=9,
+        flexible_from: 6,
+        handle: join_group::handle,
+    },
+    Api {
+        key: 12,
+        versions: 0..=4,
+        flexible_from: 4,
+        handle: heartbeat::handle,
+    },
+    Api {
+        key: 13,
+        versions: 0..=5,
+        flexible_from: 4,
+        handle: leave_group::handle,
+    },
+    Api {
+        key: 14,
+        versions: 0..=5,
+        flexible_from: 4,
+        handle: sync_group::handle,
+    },
+    Api {
+        key: 15,
+        versions: 0..=6,
+        flexible_from: 5,
+        handle: describe_groups::handle,
+    },
+    Api {
+        key: 16,
+        versions: 0..=5,
+        flexible_from: 3,
+        handle: list_groups::handle,
     },
     Api {
         key: api_versions::KEY,
@@ -137,16 +208,40 @@ pub(crate) static APIS: &[Api] = &[
         handle: create_partitions::handle,
     },
     Api {
+        key: 42,
+        versions: 0..=2,
+        flexible_from: 2,
+        handle: delete_groups::handle,
+    },
+    Api {
         key: 44,
         versions: 0..=1,
         flexible_from: 1,
         handle: alter_configs::change,
     },
     Api {
+        key: 47,
+        versions: 0..=0,
+        flexible_from: NEVER,
+        handle: offset_delete::handle,
+    },
+    Api {
         key: 60,
         versions: 0..=2,
         flexible_from: 0,
         handle: describe_cluster::handle,
+    },
+    Api {
+        key: 68,
+        versions: 0..=1,
+        flexible_from: 0,
+        handle: consumer_group_heartbeat::handle,
+    },
+    Api {
+        key: 69,
+        versions: 0..=1,
+        flexible_from: 0,
+        handle: consumer_group_describe::handle,
     },
 ];
 

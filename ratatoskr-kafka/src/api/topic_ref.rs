@@ -16,9 +16,9 @@ use crate::{
 pub(super) type Topics<P> = Vec<(TopicRef, Vec<P>)>;
 
 /// Reads topics by their names, and of each the partitions.
-pub(super) fn read_topics<P>(
-    body: &mut Reader<'_>,
-    mut partition: impl FnMut(&mut Reader<'_>) -> Result<P, Malformed>,
+pub(super) fn read_topics<'a, P>(
+    body: &mut Reader<'a>,
+    mut partition: impl FnMut(&mut Reader<'a>) -> Result<P, Malformed>,
 ) -> Result<Topics<P>, Malformed> {
     body.array(|body| {
         let named = TopicRef::read(body, false)?;

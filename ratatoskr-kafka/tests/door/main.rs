@@ -1,8 +1,12 @@
 //! The Kafka door as its clients see it, over a pipe instead of a socket.
 
 mod data;
+mod group_samples;
+mod groups;
 mod hostile;
 mod limits;
+mod managed_groups;
+mod offsets;
 mod samples;
 mod support;
 mod versions;

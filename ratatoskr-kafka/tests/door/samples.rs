@@ -18,7 +18,7 @@ use kafka_protocol::{
 };
 use ratatoskr_core::bytes::{Bytes, BytesMut};
 
-use crate::support::encoded;
+use crate::{group_samples, support::encoded};
 
 /// The APIs that this crate is to speak, by the ranges that it advertises.
 pub(crate) const SPOKEN: &[(ApiKey, i16, i16)] = &[
@@ -26,6 +26,15 @@ pub(crate) const SPOKEN: &[(ApiKey, i16, i16)] = &[
     (ApiKey::Fetch, 4, 18),
     (ApiKey::ListOffsets, 1, 10),
     (ApiKey::Metadata, 0, 13),
+    (ApiKey::OffsetCommit, 2, 10),
+    (ApiKey::OffsetFetch, 1, 10),
+    (ApiKey::FindCoordinator, 0, 6),
+    (ApiKey::JoinGroup, 0, 9),
+    (ApiKey::Heartbeat, 0, 4),
+    (ApiKey::LeaveGroup, 0, 5),
+    (ApiKey::SyncGroup, 0, 5),
+    (ApiKey::DescribeGroups, 0, 6),
+    (ApiKey::ListGroups, 0, 5),
     (ApiKey::ApiVersions, 0, 4),
     (ApiKey::CreateTopics, 2, 7),
     (ApiKey::DeleteTopics, 1, 6),
@@ -36,8 +45,12 @@ pub(crate) const SPOKEN: &[(ApiKey, i16, i16)] = &[
     (ApiKey::AlterConfigs, 0, 2),
     (ApiKey::DescribeLogDirs, 1, 4),
     (ApiKey::CreatePartitions, 0, 3),
+    (ApiKey::DeleteGroups, 0, 2),
     (ApiKey::IncrementalAlterConfigs, 0, 1),
+    (ApiKey::OffsetDelete, 0, 0),
     (ApiKey::DescribeCluster, 0, 2),
+    (ApiKey::ConsumerGroupHeartbeat, 0, 1),
+    (ApiKey::ConsumerGroupDescribe, 0, 1),
 ];
 
 /// Every API with each of its versions, produce from the first one that is taken.
@@ -151,7 +164,7 @@ impl About<'_> {
             }
             ApiKey::CreatePartitions => self.create_partitions(version),
             ApiKey::DescribeCluster => encoded(&DescribeClusterRequest::default(), version),
-            other => panic!("no sample of {other:?}"),
+            other => group_samples::request(self, other, version),
         }
     }
 

@@ -42,6 +42,7 @@ pub(crate) async fn within<T>(work: impl Future<Output = T>) -> T {
 pub(crate) async fn broker() -> Broker {
     let config = BrokerConfig {
         auto_create_topics: true,
+        group_initial_rebalance_delay: Duration::ZERO,
         ..BrokerConfig::default()
     };
     let storage = Arc::new(MemoryStorage::new());
@@ -98,6 +99,7 @@ impl Server {
         let task = tokio::spawn(ratatoskr_kafka::serve(
             served,
             here,
+            "127.0.0.1:50000".parse().unwrap(),
             door,
             self.drain.clone(),
         ));

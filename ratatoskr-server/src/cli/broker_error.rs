@@ -46,6 +46,9 @@ fn exit_of(code: ErrorCode) -> Exit {
         | ErrorCode::InstanceInUse
         | ErrorCode::NotAssigned
         | ErrorCode::GroupNotEmpty
+        | ErrorCode::RebalanceInProgress
+        | ErrorCode::FencedInstance
+        | ErrorCode::InconsistentProtocol
         | ErrorCode::QueueGroupExists
         | ErrorCode::LeaseExpired
         | ErrorCode::NotLeaseOwner
@@ -55,6 +58,7 @@ fn exit_of(code: ErrorCode) -> Exit {
         | ErrorCode::InternalTopic
         | ErrorCode::InvalidRequest
         | ErrorCode::InvalidGroupRequest
+        | ErrorCode::InvalidSessionTimeout
         | ErrorCode::DeadLetterLoop
         | ErrorCode::InvalidSettlement
         | ErrorCode::Unsupported => Exit::Usage,
@@ -76,7 +80,7 @@ fn next_after(error: &Error) -> Option<String> {
             format!("ratatoskr topic alter TOPIC batch_bytes_max={bytes}")
         }
         Error::Group(GroupError::UnknownGroup(_)) => "ratatoskr group ls".into(),
-        Error::Group(GroupError::NotEmpty(group)) => {
+        Error::Group(GroupError::NotEmpty(group) | GroupError::InconsistentProtocol(group)) => {
             format!("stop its members: ratatoskr group describe {group:?}")
         }
         Error::Queue(QueueError::UnknownGroup(group)) => format!("ratatoskr queue create {group}"),

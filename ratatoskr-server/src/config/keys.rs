@@ -189,6 +189,13 @@ pub(crate) const KEYS: &[Key] = &[
         },
     },
     Key {
+        name: "groups.initial_rebalance_delay",
+        about: "how long the first member of a Kafka client's group waits for others to come",
+        default: "3s",
+        expected: "a duration, for example 3s or 0s",
+        set: |to, text| put(&mut to.group_initial_rebalance_delay, parse_duration(text)),
+    },
+    Key {
         name: "limits.compaction_bytes_per_second",
         about: "bytes a second that compaction reads and writes",
         default: "64MiB",

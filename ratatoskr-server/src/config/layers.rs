@@ -167,6 +167,7 @@ fn unset() -> Settings {
         in_flight_bytes_max: 0,
         retention_interval: Duration::ZERO,
         compaction_interval: Duration::ZERO,
+        group_initial_rebalance_delay: Duration::ZERO,
         compaction_bytes_per_second: 0,
         compaction_key_map_bytes_max: 0,
         shutdown_grace: Duration::ZERO,

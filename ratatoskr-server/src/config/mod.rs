@@ -46,6 +46,7 @@ pub(crate) struct Settings {
     pub(crate) retention_interval: Duration,
     /// How often logs are looked for that are to be compacted.
     pub(crate) compaction_interval: Duration,
+    pub(crate) group_initial_rebalance_delay: Duration,
     /// Bytes a second that compaction reads and writes.
     pub(crate) compaction_bytes_per_second: u64,
     /// Bytes of memory in which compaction notes keys.

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -261,6 +262,146 @@ func refusals() {
 	check(errors.Is(err, kerr.InvalidConfig), "answered %v", err)
 }
 
+// member reads the topic of this name within the group of this name.
+func member(name string, options ...kgo.Opt) *kgo.Client {
+	return client(append([]kgo.Opt{
+		kgo.ConsumerGroup(topic(name)),
+		kgo.ConsumeTopics(topic(name)),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+		kgo.DisableAutoCommit(),
+		kgo.SessionTimeout(6 * time.Second),
+		kgo.HeartbeatInterval(300 * time.Millisecond),
+	}, options...)...)
+}
+
+// read lets members read until it is done; the values that they read.
+func read(members []*kgo.Client, isDone func(found []string) bool) []string {
+	var found []string
+	late := time.Now().Add(patience)
+	for !isDone(found) {
+		check(time.Now().Before(late), "it takes too long; %d records were read", len(found))
+		for _, reader := range members {
+			context, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+			fetches := reader.PollRecords(context, 40)
+			cancel()
+			for _, failed := range fetches.Errors() {
+				check(errors.Is(failed.Err, context.Err()), "reading: %v", failed.Err)
+			}
+			for _, record := range fetches.Records() {
+				found = append(found, string(record.Value))
+			}
+		}
+	}
+	return found
+}
+
+func atLeast(count int) func([]string) bool {
+	return func(found []string) bool { return len(found) >= count }
+}
+
+// share waits until each member is assigned as many partitions as it should be.
+func share(kafka *kadm.Client, members []*kgo.Client, name string, expected ...int) {
+	read(members, func([]string) bool {
+		context, cancel := within()
+		defer cancel()
+		described := must(kafka.DescribeGroups(context, topic(name)))[topic(name)]
+		var counts []int
+		for _, member := range described.Members {
+			assigned, _ := member.Assigned.AsConsumer()
+			count := 0
+			if assigned != nil {
+				for _, topic := range assigned.Topics {
+					count += len(topic.Partitions)
+				}
+			}
+			counts = append(counts, count)
+		}
+		slices.Sort(counts)
+		return described.State == "Stable" && slices.Equal(counts, expected)
+	})
+}
+
+// sameSet: each value exactly once, in whatever order.
+func sameSet(found []string, expected [][]byte) {
+	slices.Sort(found)
+	var wanted []string
+	for _, value := range expected {
+		wanted = append(wanted, string(value))
+	}
+	slices.Sort(wanted)
+	check(slices.Equal(found, wanted), "%d records were read, %d sent, or others", len(found), len(wanted))
+}
+
+func commit(reader *kgo.Client) {
+	context, cancel := within()
+	defer cancel()
+	if err := reader.CommitUncommittedOffsets(context); err != nil {
+		panic(err)
+	}
+}
+
+func groupConsume() {
+	context, cancel := within()
+	defer cancel()
+	kafka := admin()
+	defer kafka.Close()
+	create(topic("consume"), 3, nil)
+	produce(plain(topic("consume"), values(records)))
+	reader := member("consume")
+	sameSet(read([]*kgo.Client{reader}, atLeast(records)), values(records))
+	share(kafka, []*kgo.Client{reader}, "consume", 3)
+	reader.Close()
+	listed := must(kafka.ListGroups(context))
+	check(listed[topic("consume")].State == "Empty", "listed %v", listed)
+	must(kafka.DeleteGroup(context, topic("consume")))
+}
+
+func groupRebalance() {
+	kafka := admin()
+	defer kafka.Close()
+	for name, balancer := range map[string]kgo.GroupBalancer{
+		"rebalance-range": kgo.RangeBalancer(), "rebalance-cooperative": kgo.CooperativeStickyBalancer(),
+	} {
+		create(topic(name), 3, nil)
+		first := member(name, kgo.Balancers(balancer))
+		share(kafka, []*kgo.Client{first}, name, 3)
+		second := member(name, kgo.Balancers(balancer))
+		both := []*kgo.Client{first, second}
+		share(kafka, both, name, 1, 2)
+		produce(plain(topic(name), values(records)))
+		sameSet(read(both, atLeast(records)), values(records))
+		commit(first)
+		commit(second)
+		first.Close()
+		share(kafka, []*kgo.Client{second}, name, 3)
+		produce(plain(topic(name), values(10)))
+		sameSet(read([]*kgo.Client{second}, atLeast(10)), values(10))
+		second.Close()
+	}
+}
+
+func commitAndResume() {
+	context, cancel := within()
+	defer cancel()
+	kafka := admin()
+	defer kafka.Close()
+	create(topic("resume"), 3, nil)
+	produce(plain(topic("resume"), values(records)))
+	reader := member("resume")
+	found := read([]*kgo.Client{reader}, atLeast(records/2))
+	commit(reader)
+	reader.Close()
+	reader = member("resume")
+	found = append(found, read([]*kgo.Client{reader}, atLeast(records-len(found)))...)
+	sameSet(found, values(records))
+	reader.Close()
+	offsets := kadm.Offsets{}
+	offsets.Add(kadm.Offset{Topic: topic("resume"), At: 0, LeaderEpoch: -1, Metadata: "half way"})
+	must(kafka.CommitOffsets(context, topic("resume"), offsets))
+	committed, _ := must(kafka.FetchOffsets(context, topic("resume"))).Lookup(topic("resume"), 0)
+	check(committed.At == 0 && committed.Metadata == "half way", "committed %v", committed)
+}
+
 func run(name string, do func()) {
 	defer func() {
 		if why := recover(); why != nil {
@@ -284,4 +425,7 @@ func main() {
 	run("native-records", nativeRecords)
 	run("administration", administration)
 	run("refusals", refusals)
+	run("group-consume", groupConsume)
+	run("group-rebalance", groupRebalance)
+	run("commit-and-resume", commitAndResume)
 }

@@ -241,6 +241,133 @@ public class Interop {
     }
   }
 
+  /** A consumer of the group and the topic of this name. */
+  static KafkaConsumer<byte[], byte[]> member(String name, Object... settings) {
+    Map<String, Object> config = new HashMap<>(Map.of(
+        "bootstrap.servers", bootstrap, "group.id", topic(name), "auto.offset.reset", "earliest",
+        "enable.auto.commit", false, "session.timeout.ms", 6000, "heartbeat.interval.ms", 300));
+    for (int at = 0; at < settings.length; at += 2) {
+      config.put((String) settings[at], settings[at + 1]);
+    }
+    var bytes = new ByteArrayDeserializer();
+    var consumer = new KafkaConsumer<>(config, bytes, bytes);
+    consumer.subscribe(List.of(topic(name)));
+    return consumer;
+  }
+
+  interface IsDone {
+    boolean test(List<String> found);
+  }
+
+  /** Lets members read until it is done; the values that they read. */
+  static List<String> read(List<KafkaConsumer<byte[], byte[]>> members, IsDone isDone) {
+    var found = new ArrayList<String>();
+    long end = System.nanoTime() + 30_000_000_000L;
+    while (!isDone.test(found)) {
+      if (System.nanoTime() > end) {
+        throw new AssertionError("it takes too long; " + found.size() + " records were read");
+      }
+      for (var reader : members) {
+        reader.poll(Duration.ofMillis(50)).forEach(record -> found.add(new String(record.value())));
+      }
+    }
+    return found;
+  }
+
+  static IsDone shares(List<KafkaConsumer<byte[], byte[]>> members, List<Integer> expected) {
+    return found ->
+        members.stream().map(member -> member.assignment().size()).sorted().toList().equals(expected);
+  }
+
+  /** Each value exactly once, in whatever order. */
+  static void sameSet(List<String> found, List<byte[]> expected) {
+    equal(found.stream().sorted().toList(), expected.stream().map(String::new).sorted().toList());
+  }
+
+  static void groupConsume() throws Exception {
+    String name = topic("consume");
+    create(name, 3, Map.of());
+    produce(plain(name, values(RECORDS)));
+    try (var kafka = admin()) {
+      try (var reader = member("consume")) {
+        sameSet(read(List.of(reader), found -> found.size() >= RECORDS), values(RECORDS));
+        var described = kafka.describeConsumerGroups(List.of(name)).all().get().get(name);
+        equal(described.groupState(), GroupState.STABLE);
+        equal(described.members().iterator().next().assignment().topicPartitions().size(), 3);
+      }
+      var listed = kafka.listGroups().all().get().stream().filter(group -> group.groupId().equals(name));
+      equal(listed.map(group -> group.groupState().get()).toList(), List.of(GroupState.EMPTY));
+      kafka.deleteConsumerGroups(List.of(name)).all().get();
+    }
+  }
+
+  static void groupRebalance() throws Exception {
+    for (String assignor : List.of("RangeAssignor", "CooperativeStickyAssignor")) {
+      String name = "rebalance-" + assignor;
+      create(topic(name), 3, Map.of());
+      Object[] settings = {
+        "partition.assignment.strategy", "org.apache.kafka.clients.consumer." + assignor
+      };
+      var second = member(name, settings);
+      try (var first = member(name, settings)) {
+        read(List.of(first), shares(List.of(first), List.of(3)));
+        var both = List.of(first, second);
+        read(both, shares(both, List.of(1, 2)));
+        produce(plain(topic(name), values(RECORDS)));
+        sameSet(read(both, found -> found.size() >= RECORDS), values(RECORDS));
+        first.commitSync();
+        second.commitSync();
+      }
+      read(List.of(second), shares(List.of(second), List.of(3)));
+      produce(plain(topic(name), values(10)));
+      sameSet(read(List.of(second), found -> found.size() >= 10), values(10));
+      second.close();
+    }
+    staticMembers();
+  }
+
+  /** One that is back in time gets what it had, and its earlier life is fenced. */
+  static void staticMembers() throws Exception {
+    create(topic("static"), 3, Map.of());
+    var first = member("static", "group.instance.id", "1");
+    try (var second = member("static", "group.instance.id", "2")) {
+      read(List.of(first, second), shares(List.of(first, second), List.of(1, 2)));
+      var had = first.assignment();
+      try (var again = member("static", "group.instance.id", "1")) {
+        read(List.of(again, second), found -> !again.assignment().isEmpty());
+        equal(again.assignment(), had);
+        try {
+          first.commitSync(Map.of(had.iterator().next(), new OffsetAndMetadata(0)));
+          throw new AssertionError("an earlier life has committed");
+        } catch (FencedInstanceIdException | CommitFailedException expected) {
+          // As it should be.
+        }
+      }
+    } finally {
+      first.close();
+    }
+  }
+
+  static void commitAndResume() throws Exception {
+    String name = topic("resume");
+    create(name, 3, Map.of());
+    produce(plain(name, values(RECORDS)));
+    var found = new ArrayList<String>();
+    try (var reader = member("resume", "max.poll.records", 40)) {
+      found.addAll(read(List.of(reader), some -> some.size() >= RECORDS / 2));
+      reader.commitSync();
+    }
+    int rest = RECORDS - found.size();
+    try (var reader = member("resume")) {
+      found.addAll(read(List.of(reader), some -> some.size() >= rest));
+      sameSet(found, values(RECORDS));
+      var place = new TopicPartition(name, 0);
+      reader.commitSync(Map.of(place, new OffsetAndMetadata(0, "half way")));
+      var committed = reader.committed(Set.of(place)).get(place);
+      equal(committed.offset() + committed.metadata(), "0half way");
+    }
+  }
+
   static void run(String name, Check check) {
     try {
       check.run();
@@ -266,5 +393,8 @@ public class Interop {
     run("native-records", Interop::nativeRecords);
     run("administration", Interop::administration);
     run("refusals", Interop::refusals);
+    run("group-consume", Interop::groupConsume);
+    run("group-rebalance", Interop::groupRebalance);
+    run("commit-and-resume", Interop::commitAndResume);
   }
 }

@@ -1,6 +1,7 @@
 """aiokafka."""
 
 import asyncio
+import time
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
@@ -175,7 +176,110 @@ def administration():
     administering(work)
 
 
+async def member(name):
+    """A consumer of the group and the topic of this name."""
+    reader = AIOKafkaConsumer(
+        topic(name),
+        bootstrap_servers=BOOTSTRAP,
+        group_id=topic(name),
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+        session_timeout_ms=6000,
+        heartbeat_interval_ms=300,
+        metadata_max_age_ms=1000,
+    )
+    await reader.start()
+    return reader
+
+
+async def poll(members, is_done):
+    """Lets members read until it is done; the values that they read."""
+    found, end = [], time.time() + PATIENCE
+    while not is_done(found) and time.time() < end:
+        for reader in members:
+            for messages in (await reader.getmany(timeout_ms=50)).values():
+                found.extend(message.value for message in messages)
+    equal(is_done(found), True)
+    return found
+
+
+def shares(members, expected):
+    return lambda _: sorted(len(reader.assignment()) for reader in members) == expected
+
+
+def group_consume():
+    name = topic("consume")
+    create(name, partitions=PARTITIONS)
+    produce(name, plain(values()))
+
+    async def work():
+        reader = await member("consume")
+        same(await poll([reader], lambda found: len(found) >= RECORDS), values())
+        await reader.stop()
+
+    wait(work())
+
+    async def seen(admin):
+        equal(name in [group[0] for group in await admin.list_consumer_groups()], True)
+
+    administering(seen)
+
+
+def group_rebalance():
+    name = topic("rebalance")
+    create(name, partitions=PARTITIONS)
+
+    async def work():
+        first = await member("rebalance")
+        await poll([first], shares([first], [3]))
+        second = await member("rebalance")
+        await poll([first, second], shares([first, second], [1, 2]))
+        await asyncio.to_thread(send, values())
+        same(await poll([first, second], lambda found: len(found) >= RECORDS), values())
+        await first.commit()
+        await second.commit()
+        await first.stop()
+        await poll([second], shares([second], [3]))
+        await asyncio.to_thread(send, values(10))
+        same(await poll([second], lambda found: len(found) >= 10), values(10))
+        await second.stop()
+
+    def send(sent):
+        asyncio.run(sending(sent))
+
+    async def sending(sent):
+        producer = AIOKafkaProducer(bootstrap_servers=BOOTSTRAP)
+        await producer.start()
+        for value in sent:
+            await producer.send_and_wait(name, value)
+        await producer.stop()
+
+    wait(work())
+
+
+def commit_and_resume():
+    name = topic("resume")
+    create(name, partitions=PARTITIONS)
+    produce(name, plain(values()))
+
+    async def work():
+        reader, found = await member("resume"), []
+        for _ in range(RECORDS // 2):
+            found.append((await reader.getone()).value)
+        await reader.commit()
+        await reader.stop()
+        reader = await member("resume")
+        found += await poll([reader], lambda more: len(found) + len(more) >= RECORDS)
+        same(found, values())
+        place = TopicPartition(name, 0)
+        await reader.commit({place: (0, "half way")})
+        equal(await reader.committed(place), 0)
+        await reader.stop()
+
+    wait(work())
+
+
 run([
     acks, codecs, headers, tombstones, large_records, idempotent_producer, seek, seek_by_time, keys,
-    native_records, administration,
+    native_records, administration, group_consume, group_rebalance, commit_and_resume,
 ])

@@ -19,6 +19,10 @@ RECORDS = 200
 # The topic that the broker's own command line has filled, with values `native-0` and so on.
 NATIVE_TOPIC = "native"
 NATIVE_RECORDS = 20
+# Of a topic that a group reads.
+PARTITIONS = 3
+# How long members may take to agree.
+PATIENCE = 30
 
 
 class Skip(Exception):
@@ -54,6 +58,11 @@ def run(checks):
             traceback.print_exc()
             text = f"{type(error).__name__}: {error}".replace("\n", " ")
             print(f"fail {name}: {text}", flush=True)
+
+
+def same(found, expected):
+    """The same values in whatever order: each exactly once."""
+    equal(sorted(found), sorted(expected))
 
 
 def equal(found, expected):

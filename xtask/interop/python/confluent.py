@@ -177,7 +177,110 @@ def refusals():
             raise
 
 
+def member(name, **settings):
+    """A consumer of the group and the topic of this name."""
+    config = {
+        "bootstrap.servers": BOOTSTRAP,
+        "group.id": topic(name),
+        "auto.offset.reset": "earliest",
+        "enable.auto.commit": False,
+        "session.timeout.ms": 6000,
+        "heartbeat.interval.ms": 300,
+    }
+    config.update({name.replace("_", "."): value for name, value in settings.items()})
+    consumer = Consumer(config)
+    consumer.subscribe([topic(name)])
+    return consumer
+
+
+def poll(members, is_done):
+    """Lets members read until it is done; the values that they read."""
+    found, end = [], time.time() + PATIENCE
+    while not is_done(found) and time.time() < end:
+        for reader in members:
+            message = reader.poll(0.05)
+            if message is not None:
+                if message.error():
+                    raise KafkaException(message.error())
+                found.append(message.value())
+    equal(is_done(found), True)
+    return found
+
+
+def shares(members, expected):
+    return lambda _: sorted(len(reader.assignment()) for reader in members) == expected
+
+
+def group_consume():
+    name = topic("consume")
+    create(name, partitions=PARTITIONS)
+    produce(name, plain(values()))
+    reader = member("consume")
+    same(poll([reader], lambda found: len(found) >= RECORDS), values())
+    kafka = admin()
+    described = kafka.describe_consumer_groups([name])[name].result(10)
+    equal((described.state.name, len(described.members)), ("STABLE", 1))
+    equal(len(described.members[0].assignment.topic_partitions), PARTITIONS)
+    reader.close()
+    listed = kafka.list_consumer_groups().result(10).valid
+    equal([group.state.name for group in listed if group.group_id == name], ["EMPTY"])
+    kafka.delete_consumer_groups([name])[name].result(10)
+
+
+def group_rebalance():
+    for strategy in ["range", "cooperative-sticky"]:
+        name = f"rebalance-{strategy}"
+        create(topic(name), partitions=PARTITIONS)
+        settings = {"partition_assignment_strategy": strategy}
+        first = member(name, **settings)
+        poll([first], shares([first], [3]))
+        second = member(name, **settings)
+        poll([first, second], shares([first, second], [1, 2]))
+        produce(topic(name), plain(values()))
+        same(poll([first, second], lambda found: len(found) >= RECORDS), values())
+        first.commit(asynchronous=False)
+        second.commit(asynchronous=False)
+        first.close()
+        poll([second], shares([second], [3]))
+        produce(topic(name), plain(values(10)))
+        same(poll([second], lambda found: len(found) >= 10), values(10))
+        second.close()
+    static_members()
+
+
+def static_members():
+    """One that is back in time gets what it had, and its earlier life is fenced."""
+    create(topic("static"), partitions=PARTITIONS)
+    first, second = member("static", group_instance_id="1"), member("static", group_instance_id="2")
+    poll([first, second], shares([first, second], [1, 2]))
+    had = first.assignment()
+    first.close()
+    first = member("static", group_instance_id="1")
+    poll([first, second], lambda _: len(first.assignment()) > 0)
+    equal({place.partition for place in first.assignment()}, {place.partition for place in had})
+    first.close()
+    second.close()
+
+
+def commit_and_resume():
+    name = topic("resume")
+    create(name, partitions=PARTITIONS)
+    produce(name, plain(values()))
+    reader = member("resume")
+    found = poll([reader], lambda found: len(found) >= RECORDS // 2)
+    reader.commit(asynchronous=False)
+    reader.close()
+    reader = member("resume")
+    found += poll([reader], lambda more: len(found) + len(more) >= RECORDS)
+    same(found, values())
+    place = TopicPartition(name, 0, 0, metadata="half way")
+    reader.commit(offsets=[place], asynchronous=False)
+    committed = reader.committed([place], 10)[0]
+    equal((committed.offset, committed.metadata), (0, "half way"))
+    reader.close()
+
+
 run([
     acks, codecs, headers, tombstones, large_records, idempotent_producer, seek, seek_by_time, keys,
-    native_records, administration, refusals,
+    native_records, administration, refusals, group_consume, group_rebalance, commit_and_resume,
 ])

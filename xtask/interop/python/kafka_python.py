@@ -1,8 +1,12 @@
 """kafka-python."""
 
+import threading
+import time
+
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType, NewPartitions, NewTopic
 from kafka.errors import KafkaError
+from kafka.structs import OffsetAndMetadata
 
 from checks import *
 
@@ -151,7 +155,104 @@ def refusals():
         equal("InvalidConfig" in type(error).__name__ or "40" in str(error), True)
 
 
+def member(name, **settings):
+    """A consumer of the group and the topic of this name."""
+    return KafkaConsumer(
+        topic(name),
+        bootstrap_servers=BOOTSTRAP,
+        group_id=topic(name),
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+        session_timeout_ms=6000,
+        heartbeat_interval_ms=300,
+        **settings,
+    )
+
+
+def poll(members, is_done):
+    """Lets members read, each in a thread of its own, until it is done; the values that they read."""
+    found, wrong, end = [], [], time.time() + PATIENCE
+    lock, done = threading.Lock(), threading.Event()
+
+    def reading(reader):
+        try:
+            while not done.is_set() and time.time() < end:
+                batches = reader.poll(100).values()
+                with lock:
+                    for messages in batches:
+                        found.extend(message.value for message in messages)
+                    if is_done(found):
+                        done.set()
+        except Exception as error:
+            wrong.append(error)
+            done.set()
+
+    threads = [threading.Thread(target=reading, args=[reader]) for reader in members]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    equal(wrong, [])
+    equal(is_done(found), True)
+    return found
+
+
+def shares(members, expected):
+    return lambda _: sorted(len(reader.assignment()) for reader in members) == expected
+
+
+def group_consume():
+    name = topic("consume")
+    create(name, partitions=PARTITIONS)
+    produce(name, plain(values()))
+    reader, kafka = member("consume"), admin()
+    same(poll([reader], lambda found: len(found) >= RECORDS), values())
+    described = kafka.describe_groups([name])[name]
+    equal((described["group_state"], len(described["members"])), ("Stable", 1))
+    reader.close()
+    equal(name in [group["group_id"] for group in kafka.list_groups()], True)
+    kafka.delete_groups([name])
+    equal(name in [group["group_id"] for group in kafka.list_groups()], False)
+
+
+def group_rebalance():
+    name = "rebalance"
+    create(topic(name), partitions=PARTITIONS)
+    first = member(name)
+    poll([first], shares([first], [3]))
+    second = member(name)
+    poll([first, second], shares([first, second], [1, 2]))
+    produce(topic(name), plain(values()))
+    same(poll([first, second], lambda found: len(found) >= RECORDS), values())
+    first.commit()
+    second.commit()
+    first.close()
+    poll([second], shares([second], [3]))
+    produce(topic(name), plain(values(10)))
+    same(poll([second], lambda found: len(found) >= 10), values(10))
+    second.close()
+
+
+def commit_and_resume():
+    name = topic("resume")
+    create(name, partitions=PARTITIONS)
+    produce(name, plain(values()))
+    reader = member("resume", max_poll_records=40)
+    found = poll([reader], lambda found: len(found) >= RECORDS // 2)
+    equal(len(found) < RECORDS, True)
+    reader.commit()
+    reader.close()
+    reader = member("resume")
+    found += poll([reader], lambda more: len(found) + len(more) >= RECORDS)
+    same(found, values())
+    place = TopicPartition(name, 0)
+    reader.commit({place: OffsetAndMetadata(0, "half way", -1)})
+    committed = reader.committed(place, metadata=True)
+    equal((committed.offset, committed.metadata), (0, "half way"))
+    reader.close()
+
+
 run([
     acks, codecs, headers, tombstones, large_records, idempotent_producer, seek, seek_by_time, keys,
-    native_records, administration, refusals,
+    native_records, administration, refusals, group_consume, group_rebalance, commit_and_resume,
 ])

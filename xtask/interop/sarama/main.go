@@ -3,11 +3,15 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/IBM/sarama"
@@ -249,6 +253,166 @@ func refusals() {
 	})
 }
 
+// member is a consumer of a group, with what it has read.
+type member struct {
+	group  sarama.ConsumerGroup
+	cancel context.CancelFunc
+	ended  chan struct{}
+	found  *shared
+	// Partitions that it has just now.
+	claims atomic.Int32
+	// How many records it takes and marks; the others it leaves alone.
+	take int
+}
+
+// shared is what the members of a group have read.
+type shared struct {
+	lock   sync.Mutex
+	values []string
+}
+
+func (found *shared) count() int {
+	found.lock.Lock()
+	defer found.lock.Unlock()
+	return len(found.values)
+}
+
+func (m *member) Setup(session sarama.ConsumerGroupSession) error {
+	count := 0
+	for _, partitions := range session.Claims() {
+		count += len(partitions)
+	}
+	m.claims.Store(int32(count))
+	return nil
+}
+
+func (m *member) Cleanup(sarama.ConsumerGroupSession) error {
+	m.claims.Store(0)
+	return nil
+}
+
+func (m *member) ConsumeClaim(session sarama.ConsumerGroupSession, claim sarama.ConsumerGroupClaim) error {
+	for {
+		select {
+		case message, open := <-claim.Messages():
+			if !open {
+				return nil
+			}
+			m.found.lock.Lock()
+			if len(m.found.values) < m.take {
+				m.found.values = append(m.found.values, string(message.Value))
+				session.MarkMessage(message, "")
+			}
+			m.found.lock.Unlock()
+		case <-session.Context().Done():
+			return nil
+		}
+	}
+}
+
+// join has another member read the topic of this name within the group of this name.
+func join(name string, found *shared, take int) *member {
+	config := config()
+	config.Consumer.Offsets.Initial = sarama.OffsetOldest
+	config.Consumer.Group.Session.Timeout = 6 * time.Second
+	config.Consumer.Group.Heartbeat.Interval = 300 * time.Millisecond
+	group := must(sarama.NewConsumerGroup([]string{bootstrap}, topic(name), config))
+	context, cancel := context.WithCancel(context.Background())
+	m := &member{group: group, cancel: cancel, ended: make(chan struct{}), found: found, take: take}
+	go func() {
+		defer close(m.ended)
+		for context.Err() == nil {
+			if err := group.Consume(context, []string{topic(name)}, m); err != nil {
+				return
+			}
+		}
+	}()
+	return m
+}
+
+func (m *member) leave() {
+	m.cancel()
+	<-m.ended
+	good(m.group.Close())
+}
+
+func await(what string, isDone func() bool) {
+	late := time.Now().Add(patience)
+	for !isDone() {
+		check(time.Now().Before(late), "%s takes too long", what)
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// sameSet: each value exactly once, in whatever order.
+func sameSet(found []string, expected [][]byte) {
+	slices.Sort(found)
+	var wanted []string
+	for _, value := range expected {
+		wanted = append(wanted, string(value))
+	}
+	slices.Sort(wanted)
+	check(slices.Equal(found, wanted), "%d records were read, %d sent, or others", len(found), len(wanted))
+}
+
+func groupConsume() {
+	create(topic("consume"), 3, nil)
+	produce(config(), plain(topic("consume"), values(records))...)
+	found := &shared{}
+	reader := join("consume", found, records)
+	await("reading", func() bool { return found.count() >= records })
+	administering(func(admin sarama.ClusterAdmin) {
+		described := must(admin.DescribeConsumerGroups([]string{topic("consume")}))[0]
+		check(described.State == "Stable" && len(described.Members) == 1, "described %v", described)
+		reader.leave()
+		_, listed := must(admin.ListConsumerGroups())[topic("consume")]
+		check(listed, "not listed")
+		good(admin.DeleteConsumerGroup(topic("consume")))
+	})
+	sameSet(found.values, values(records))
+}
+
+func groupRebalance() {
+	create(topic("rebalance"), 3, nil)
+	found := &shared{}
+	first := join("rebalance", found, records+10)
+	await("joining", func() bool { return first.claims.Load() == 3 })
+	second := join("rebalance", found, records+10)
+	await("sharing", func() bool {
+		a, b := first.claims.Load(), second.claims.Load()
+		return a+b == 3 && a > 0 && b > 0
+	})
+	produce(config(), plain(topic("rebalance"), values(records))...)
+	await("reading", func() bool { return found.count() >= records })
+	first.leave()
+	await("taking over", func() bool { return second.claims.Load() == 3 })
+	produce(config(), plain(topic("rebalance"), values(10))...)
+	await("reading on", func() bool { return found.count() >= records+10 })
+	second.leave()
+	sameSet(found.values, append(values(records), values(10)...))
+}
+
+func commitAndResume() {
+	create(topic("resume"), 3, nil)
+	produce(config(), plain(topic("resume"), values(records))...)
+	found := &shared{}
+	reader := join("resume", found, records/2)
+	await("reading", func() bool { return found.count() >= records/2 })
+	reader.leave()
+	reader = join("resume", found, records)
+	await("reading on", func() bool { return found.count() >= records })
+	reader.leave()
+	sameSet(found.values, values(records))
+	administering(func(admin sarama.ClusterAdmin) {
+		committed := must(admin.ListConsumerGroupOffsets(topic("resume"), nil))
+		total := int64(0)
+		for _, partition := range committed.Blocks[topic("resume")] {
+			total += partition.Offset
+		}
+		check(total == records, "offsets of %d records are committed", total)
+	})
+}
+
 func run(name string, do func()) {
 	defer func() {
 		if why := recover(); why != nil {
@@ -272,4 +436,7 @@ func main() {
 	run("native-records", nativeRecords)
 	run("administration", administration)
 	run("refusals", refusals)
+	run("group-consume", groupConsume)
+	run("group-rebalance", groupRebalance)
+	run("commit-and-resume", commitAndResume)
 }

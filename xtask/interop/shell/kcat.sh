@@ -33,6 +33,15 @@ seek() { diff <(values | tail -7) <(consume "$prefix-none" -o -7); }
 seek_by_time() { diff <(values) <(consume "$prefix-none" -o s@1000); }
 native_records() { diff <(for n in $(seq 0 19); do echo "native-$n"; done) <(consume native); }
 administration() { kcat -b "$bootstrap" -L -J | grep -q "\"topic\":\"$prefix-none\""; }
+group() { kcat -q -b "$bootstrap" -G "$prefix-$1" -X auto.offset.reset=earliest "${@:2}"; }
+group_consume() {
+  values | kcat -P -b "$bootstrap" -t "$prefix-consume" || return
+  diff <(values) <(group consume -e "$prefix-consume")
+}
+commit_and_resume() {
+  values | kcat -P -b "$bootstrap" -t "$prefix-resume" || return
+  diff <(values) <(group resume -c 100 "$prefix-resume"; group resume -e "$prefix-resume")
+}
 
 check acks acks
 check codecs codecs
@@ -42,3 +51,5 @@ check seek seek
 check seek-by-time seek_by_time
 check native-records native_records
 check administration administration
+check group-consume group_consume
+check commit-and-resume commit_and_resume

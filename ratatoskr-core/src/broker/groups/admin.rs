@@ -18,12 +18,7 @@ impl Broker {
     pub async fn list_groups(&self) -> Result<Vec<GroupSummary>, Error> {
         let mut all = Vec::new();
         for shard in self.shared.groups.log.existing(self)? {
-            let groups = shard.read(|groups| {
-                let groups = groups.iter();
-                groups
-                    .map(|(id, group)| group.summary(id))
-                    .collect::<Vec<_>>()
-            });
+            let groups = shard.read(|groups| groups.summaries().collect::<Vec<_>>());
             all.extend(groups.await?);
         }
         all.sort_unstable_by(|a, b| a.group.cmp(&b.group));
@@ -40,11 +35,12 @@ impl Broker {
     /// Dropping the future changes nothing.
     pub async fn describe_group(&self, group: &GroupId) -> Result<GroupDescription, Error> {
         let names = self.shared.topic_names();
-        let found = self.look_at_group(group, |known| {
-            known.description(group, |keys| by_topic(keys, &names))
+        let topics = &self.shared.catalog;
+        let found = self.look_at_groups(group, |groups| {
+            groups.description(group, topics, |keys| by_topic(keys, &names))
         });
         let unknown = || GroupError::UnknownGroup(group.clone());
-        Ok(found.await?.ok_or_else(unknown)?)
+        Ok(found.await?.flatten().ok_or_else(unknown)?)
     }
 
     /// Deletes a group without members, with all its offsets.

@@ -1,7 +1,5 @@
 //! How far groups are behind, in records and in time.
 
-use std::collections::BTreeSet;
-
 use crate::{
     batch::{RecordLimits, batches},
     broker::{
@@ -31,17 +29,21 @@ impl Broker {
     /// As [`fetch_offsets`](Self::fetch_offsets).
     pub async fn group_lag(&self, group: &GroupId) -> Result<Vec<PartitionLag>, Error> {
         let names = self.shared.topic_names();
-        let partitions = self.look_at_group(group, |known| {
-            let committed = known.offsets.iter().map(|(&key, _)| key);
-            let keys: BTreeSet<_> = committed.chain(known.partitions_in_use()).collect();
-            let partitions = keys.into_iter().filter_map(|key| {
+        let topics = &self.shared.catalog;
+        let partitions = self.look_at_groups(group, |groups| {
+            let known = groups.group(group)?;
+            let mut keys = groups.partitions_in_use(group, topics);
+            for (&key, _) in known.offsets.iter() {
+                keys.entry(key).or_default();
+            }
+            let partitions = keys.into_iter().filter_map(|(key, holder)| {
                 let name = names.get(&key.topic)?.clone();
-                Some((name, key, known.holder(&key).cloned()))
+                Some((name, key, holder))
             });
-            partitions.collect::<Vec<_>>()
+            Some(partitions.collect::<Vec<_>>())
         });
         let unknown = || GroupError::UnknownGroup(group.clone());
-        let mut partitions = partitions.await?.ok_or_else(unknown)?;
+        let mut partitions = partitions.await?.flatten().ok_or_else(unknown)?;
         partitions.sort_unstable();
         let keys: Vec<_> = partitions.iter().map(|(_, key, _)| *key).collect();
         let committed = self.committed(group, &keys).await?;

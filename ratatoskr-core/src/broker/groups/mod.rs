@@ -1,7 +1,8 @@
 //! Consumer groups of the broker: the state machine of [`crate::groups`], kept in `_rt.groups`.
 //!
 //! ```text
-//! members.rs   heartbeats        offsets.rs   commit, fetch, forget, and offsets that were lost
+//! members.rs   heartbeats        classic.rs   members of classic groups
+//! offsets.rs   commit, fetch, forget, and offsets that were lost
 //! admin.rs     list, describe    lag.rs       how far behind       reset.rs   where to go on
 //! keeper.rs    what passes with time
 //! ```
@@ -9,6 +10,7 @@
 //! know, and hands out what the machine has decided once it lasts.
 
 mod admin;
+mod classic;
 mod keeper;
 mod lag;
 mod members;
@@ -63,6 +65,10 @@ impl GroupEngine {
                 session_timeout: config.group_session_timeout,
                 heartbeat_interval: config.group_heartbeat_interval,
                 rebalance_timeout_max: config.group_rebalance_timeout_max,
+                session_timeout_min: config.group_session_timeout_min,
+                session_timeout_max: config.group_session_timeout_max,
+                initial_rebalance_delay: config.group_initial_rebalance_delay,
+                metadata_bytes_max: config.group_metadata_bytes_max,
                 members_max: config.group_members_max,
                 member_topics_max: config.group_member_topics_max,
                 offsets_max: config.group_offsets_max,
@@ -154,8 +160,18 @@ impl Broker {
         group: &GroupId,
         look: impl FnOnce(&crate::groups::Group) -> T,
     ) -> Result<Option<T>, Error> {
+        let look = |groups: &Groups| groups.group(group).map(look);
+        Ok(self.look_at_groups(group, look).await?.flatten())
+    }
+
+    /// Looks at the groups among which this one is or would be; `None` where there are none at all.
+    async fn look_at_groups<T>(
+        &self,
+        group: &GroupId,
+        look: impl FnOnce(&Groups) -> T,
+    ) -> Result<Option<T>, Error> {
         match self.shared.groups.log.existing_shard(self, group)? {
-            Some(shard) => shard.read(|groups| groups.group(group).map(look)).await,
+            Some(shard) => shard.read(|groups| look(groups)).await.map(Some),
             None => Ok(None),
         }
     }

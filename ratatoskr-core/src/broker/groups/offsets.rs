@@ -35,13 +35,18 @@ impl Broker {
         member: Option<(&MemberId, MemberEpoch)>,
         offsets: &[OffsetCommit],
     ) -> Result<(), Error> {
+        let commits = self.to_commits(offsets).await?;
+        let member = member.map(|(id, epoch)| (id.clone(), epoch));
+        self.commit(group, member.as_ref(), commits).await
+    }
+
+    pub(super) async fn to_commits(&self, offsets: &[OffsetCommit]) -> Result<Vec<Commit>, Error> {
         let now = self.shared.context.clock.now();
         let mut commits = Vec::with_capacity(offsets.len());
         for commit in offsets {
             commits.push(self.to_commit(commit, now).await?);
         }
-        let member = member.map(|(id, epoch)| (id.clone(), epoch));
-        self.commit(group, member.as_ref(), commits).await
+        Ok(commits)
     }
 
     pub(super) async fn commit(

@@ -255,7 +255,7 @@ impl Model {
         for (id, member) in &group.membership.members {
             for (key, _) in member.held() {
                 assert!(held.insert(*key), "{key:?} is held twice");
-                assert_eq!(group.holder(key), Some(id));
+                assert_eq!(group.membership.holder(key), Some(id));
             }
         }
         // A member that the broker still knows under its epoch reads nothing that another holds.

@@ -59,10 +59,10 @@ struct Actor {
     reads: Vec<TopicPartitions>,
 }
 
-struct Words<'a>(Vec<&'a str>);
+pub(super) struct Words<'a>(pub(super) Vec<&'a str>);
 
 impl Words<'_> {
-    fn named(&self, name: &str) -> Option<&str> {
+    pub(super) fn named(&self, name: &str) -> Option<&str> {
         let mut values = self.0.iter().filter_map(|word| word.split_once('='));
         values.find(|(key, _)| *key == name).map(|(_, value)| value)
     }
@@ -299,15 +299,15 @@ fn keys(held: &Held) -> Vec<PartitionKey> {
     held.keys().copied().collect()
 }
 
-fn outcome(result: Result<(), Error>) -> String {
+pub(super) fn outcome(result: Result<(), Error>) -> String {
     result.map_or_else(|error| refused(&error), |()| "ok".to_owned())
 }
 
-fn refused(error: &Error) -> String {
+pub(super) fn refused(error: &Error) -> String {
     format!("refused: {error}")
 }
 
-fn seconds(text: &str) -> Duration {
+pub(super) fn seconds(text: &str) -> Duration {
     let number = |unit| {
         text.strip_suffix(unit)
             .map(|number: &str| number.parse().unwrap())

@@ -126,6 +126,7 @@ fn group_frames() {
         kind: GroupKind::Consumer,
         state: GroupState::Stable,
         members: 1,
+        protocol_type: "consumer".into(),
     }];
     insta::assert_snapshot!("list_groups_response", response::<ListGroups>(&listed, b""));
     insta::assert_snapshot!(
@@ -148,6 +149,7 @@ fn group_frames() {
             revoking: Vec::new(),
             target: partitions(),
         }],
+        protocol: String::new(),
     };
     insta::assert_snapshot!(
         "describe_group_response",
@@ -196,6 +198,16 @@ fn the_errors_of_groups_survive_the_journey() {
             partition: PartitionIndex::new(3),
         },
         GroupError::NotEmpty(group()),
+        GroupError::RebalanceInProgress(group()),
+        GroupError::FencedInstance {
+            group: group(),
+            instance: InstanceId::parse("rack-1").unwrap(),
+        },
+        GroupError::InconsistentProtocol(group()),
+        GroupError::InvalidSessionTimeout {
+            min: std::time::Duration::from_secs(6),
+            max: std::time::Duration::from_mins(30),
+        },
         GroupError::InvalidRequest("no member has epoch -3".into()),
     ];
     for error in errors {

@@ -1,6 +1,7 @@
 //! Consumer groups as their users see them, and what these tests say often.
 
 mod admin;
+mod classic;
 mod members;
 mod offsets;
 

@@ -205,6 +205,26 @@ const ERRORS: &[(ErrorCode, &str, &str)] = &[
         "Stop its consumers first; `ratatoskr group describe NAME` lists them.",
     ),
     (
+        ErrorCode::RebalanceInProgress,
+        "somebody has joined or left the consumer group, and its members are to join anew",
+        "Clients of Kafka do so by themselves. If it goes on for long, a member may be joining and leaving all the time: `ratatoskr group describe NAME`.",
+    ),
+    (
+        ErrorCode::FencedInstance,
+        "another program has joined the consumer group under the same instance id",
+        "Give each consumer an instance id of its own (Kafka's `group.instance.id`).",
+    ),
+    (
+        ErrorCode::InconsistentProtocol,
+        "the consumer group has members that speak another protocol than this one",
+        "Stop them first, or take another group: `ratatoskr group describe NAME` tells its kind. Its offsets stay.",
+    ),
+    (
+        ErrorCode::InvalidSessionTimeout,
+        "the member asks for a session timeout that is too short or too long",
+        "Set Kafka's `session.timeout.ms` to something between the two that the message names.",
+    ),
+    (
         ErrorCode::InvalidGroupRequest,
         "the request to a consumer group cannot be",
         "The message says what is wrong.",

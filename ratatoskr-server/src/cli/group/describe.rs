@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use ratatoskr_client::{GroupId, MemberDescription, TopicPartitions};
+use ratatoskr_client::{GroupId, GroupKind, MemberDescription, TopicPartitions};
 use serde::Serialize;
 
 use super::ls::{kind, state};
@@ -32,7 +32,8 @@ struct Described {
     kind: &'static str,
     state: &'static str,
     epoch: i32,
-    assignor: &'static str,
+    /// How the broker assigns partitions, or the leader of a classic group.
+    assignor: String,
     members: Vec<Member>,
 }
 
@@ -131,14 +132,25 @@ pub(super) async fn run(
         kind: kind(group.kind),
         state: state(group.state),
         epoch: group.epoch.get(),
-        assignor: group.assignor.name(),
+        assignor: match group.kind {
+            GroupKind::Classic => group.protocol.clone(),
+            _ => group.assignor.name().to_owned(),
+        },
         members: group.members.iter().map(Member::from).collect(),
     };
     output::one(style, &described, out, |out, wide| {
         writeln!(
             out,
-            "{}  {}, epoch {}, {}\n",
-            described.group, described.state, described.epoch, described.assignor
+            "{}  {}, {}, epoch {}, {}\n",
+            described.group,
+            described.kind,
+            described.state,
+            described.epoch,
+            if described.assignor.is_empty() {
+                "-"
+            } else {
+                &described.assignor
+            }
         )?;
         let columns = if wide {
             Member::COLUMNS.len()

@@ -47,6 +47,7 @@ pub(super) const fn kind(kind: GroupKind) -> &'static str {
     match kind {
         GroupKind::Simple => "simple",
         GroupKind::Consumer => "consumer",
+        GroupKind::Classic => "classic",
         _ => "other",
     }
 }
@@ -57,6 +58,8 @@ pub(super) const fn state(state: GroupState) -> &'static str {
         GroupState::Empty => "empty",
         GroupState::Reconciling => "reconciling",
         GroupState::Stable => "stable",
+        GroupState::PreparingRebalance => "preparing_rebalance",
+        GroupState::CompletingRebalance => "completing_rebalance",
         _ => "other",
     }
 }

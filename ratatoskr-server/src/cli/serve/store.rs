@@ -48,6 +48,7 @@ impl Store {
             in_flight_bytes_max: settings.in_flight_bytes_max,
             retention_interval: settings.retention_interval,
             compaction_interval: settings.compaction_interval,
+            group_initial_rebalance_delay: settings.group_initial_rebalance_delay,
             compaction_bytes_per_second: settings.compaction_bytes_per_second,
             compaction_key_map_bytes_max: settings.compaction_key_map_bytes_max,
             ..BrokerConfig::default()

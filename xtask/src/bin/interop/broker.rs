@@ -50,6 +50,8 @@ impl Broker {
             .arg(data)
             .args(["--native-listen", "127.0.0.1:0"])
             .args(["--kafka-listen", "127.0.0.1:0"])
+            // Groups are small here, and nobody should wait for members that never come.
+            .args(["--set", "groups.initial_rebalance_delay=200ms"])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
