@@ -75,7 +75,7 @@ impl Jars {
             .args(["-Dstyle.color=never", "--quiet", "--batch-mode"])
             .args(["dependency:copy-dependencies", "-DoutputDirectory=lib"]);
         let fetched = run(&mut maven).await;
-        fetched.context("Maven, as `mvn` on the path, fetches Apache Kafka")?;
+        fetched.context("Maven (`mvn` on the path) is needed to fetch Apache Kafka")?;
         fs::write(done, NEEDED)?;
         Ok(jars)
     }
@@ -86,7 +86,8 @@ impl Jars {
     /// There is none, or it is too old.
     pub(crate) async fn version(&self) -> Result<String> {
         let said = printed(self.java("kafka.Kafka").arg("--version")).await;
-        let said = said.context("Java 17 or later, as `java` on the path, runs Apache Kafka")?;
+        let said =
+            said.context("Java 17 or later (`java` on the path) is needed to run Apache Kafka")?;
         Ok(said.trim().to_owned())
     }
 
@@ -128,6 +129,8 @@ pub(crate) async fn sample(
     let address = server.kafka.clone();
     let address = address.context("the broker serves Kafka's clients")?;
     let ours = measured(jars, &load, server, &address).await?;
+    // Its disk space is for the other one.
+    drop(data);
     let data = bench.data()?;
     warm::page_cache(&bench.directory, bench.quick)?;
     let server = kafka.start(data.path(), &series.durability).await?;
