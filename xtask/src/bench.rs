@@ -4,7 +4,7 @@
 //! The work is done by programs of their own, `src/bin/bench`, `src/bin/floors` and `src/bin/peer`,
 //! which are built only when they are asked for, so that everyday commands stay quick to build.
 
-use std::ffi::OsString;
+use std::{ffi::OsString, iter};
 
 use anyhow::Result;
 
@@ -23,7 +23,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     run_visibly(&mut cargo(
         "build --release --package ratatoskr-server --bin ratatoskr",
     ))?;
-    let features = if wants_peers(&options.words) {
+    let features = if wants_common_client(&options.words) {
         "--features bench,peers"
     } else {
         "--features bench"
@@ -41,12 +41,14 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     run_visibly(&mut command)
 }
 
-/// Whether the clients of peers are needed, which take long to build.
-fn wants_peers(words: &[OsString]) -> bool {
-    let words = words.iter().filter_map(|word| word.to_str());
-    words
-        .into_iter()
-        .any(|word| word == "--peer" || word.starts_with("--peer="))
+/// Whether the clients of peers are needed, which take long to build. Kafka comes with tools of its own.
+fn wants_common_client(words: &[OsString]) -> bool {
+    let mut words = words.iter().filter_map(|word| word.to_str());
+    let mut peers = iter::from_fn(|| {
+        let word = words.find(|word| *word == "--peer" || word.starts_with("--peer="))?;
+        word.strip_prefix("--peer=").or_else(|| words.next())
+    });
+    peers.any(|peer| peer != "kafka")
 }
 
 #[cfg(test)]
@@ -54,10 +56,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn peers_are_built_when_they_are_asked_for() {
+    fn clients_of_peers_are_built_when_they_are_asked_for() {
         let words = |text: &str| text.split(' ').map(OsString::from).collect::<Vec<_>>();
-        assert!(wants_peers(&words("--rows L1 --peer nats")));
-        assert!(wants_peers(&words("--peer=redis")));
-        assert!(!wants_peers(&words("--rows L1 --quick")));
+        assert!(wants_common_client(&words("--rows L1 --peer nats")));
+        assert!(wants_common_client(&words("--peer=redis")));
+        assert!(wants_common_client(&words("--peer kafka --peer nats")));
+        assert!(!wants_common_client(&words("--peer kafka --peer=kafka")));
+        assert!(!wants_common_client(&words("--rows L1 --quick")));
     }
 }

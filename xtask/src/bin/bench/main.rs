@@ -6,6 +6,7 @@
 //! ├ measure    a point: prepared, warmed, repeated, its floors and peers beside it
 //! │ ├ program   the programs that measure: ratatoskr bench, floors, peer
 //! │ ├ server    servers as processes, and `peer` those of others
+//! │ ├ kafka     Apache Kafka, and its own tools at either broker
 //! │ └ warm      memory and page cache
 //! ├ result     figures, ratios, verdicts; `statistics` says what repeated figures say
 //! ├ against    two revisions, interleaved
@@ -16,6 +17,7 @@
 
 mod against;
 mod format;
+mod kafka;
 mod machine;
 mod measure;
 mod page;
@@ -46,10 +48,14 @@ use program::Programs;
 use report::RowReport;
 use row::Row;
 
+/// Why a row is skipped that Kafka's tools measure.
+const WITHOUT_KAFKA: &str = "Apache Kafka's own tools are not there; --peer kafka brings them";
+
 const EXAMPLES: &str = "\
 Examples:
   $ cargo xtask bench --quick
   $ cargo xtask bench --rows L1,D1 --repetitions 5 --seconds 3 --peer nats --peer redis
+  $ cargo xtask bench --rows K1 --peer kafka
   $ cargo xtask bench --rows T1 --against main";
 
 /// Measures the broker beside what the machine allows, its peers, or an earlier revision of itself.
@@ -57,7 +63,7 @@ Examples:
 /// Rows: L1 latency, T1 small records, T2 batches, D1 durable, D2 durable batches and partitions,
 /// R1 reading beside a producer, R2 slow readers beside it, F1 fan-out, Q1 queues, Q2 memory of
 /// queues, Q3 a poisoned key, C1 consumer groups, C2 compaction, G1 topics and partitions, G2 restart,
-/// M1 memory and start, E1 in process.
+/// M1 memory and start, E1 in process, K1 Kafka's own tools (with --peer kafka).
 #[derive(Parser)]
 #[command(name = "cargo xtask bench", after_help = EXAMPLES)]
 struct Options {
@@ -100,7 +106,7 @@ async fn run(options: &Options) -> Result<()> {
     let rows = Row::select(&options.rows)?;
     let data = options.directory.join("data");
     fs::create_dir_all(&data).with_context(|| data.display().to_string())?;
-    let (peers, skipped) = peers(options).await;
+    let (peers, mut skipped) = peers(options).await;
     let default = if options.quick { (1, 1) } else { (5, 3) };
     let bench = Bench {
         programs: Programs::beside_this()?,
@@ -121,6 +127,10 @@ async fn run(options: &Options) -> Result<()> {
         }
         None => {
             for row in &rows {
+                if !row.series.iter().all(|series| bench.can(series)) {
+                    skipped.push(format!("{}: {WITHOUT_KAFKA}", row.id));
+                    continue;
+                }
                 reports.push(measure(&bench, row, &machine, &options.directory).await?);
             }
         }
@@ -171,7 +181,7 @@ async fn measure(
     let versions = bench
         .peers
         .iter()
-        .map(|installed| (installed.peer, installed.version.clone()))
+        .map(|installed| (installed.peer(), installed.version.clone()))
         .collect();
     let mut report = RowReport::new(row, machine, bench.seconds, versions);
     for series in &row.series {

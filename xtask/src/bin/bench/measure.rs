@@ -12,10 +12,11 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::{
+    kafka::{self, Jars},
     peer::{Installed, Peer},
     program::{Programs, number},
     row::{FloorTerm, Restart, Series, Values},
-    server::Server,
+    server::{Doors, Server},
     warm,
 };
 
@@ -49,13 +50,24 @@ pub(crate) struct Sample {
     pub(crate) ours: Value,
     /// The floor of each figure of the series, where it has one.
     pub(crate) floors: Vec<Option<f64>>,
-    /// What the common client said of this broker; `None` without peers.
+    /// What the common client, or Kafka's tools, said of this broker; `None` without peers.
     pub(crate) ours_by_peer_client: Option<Value>,
     /// What it said of them.
     pub(crate) peers: BTreeMap<Peer, Value>,
 }
 
 impl Bench {
+    /// Whether what the series needs is there.
+    pub(crate) fn can(&self, series: &Series) -> bool {
+        series.kafka_tools.is_none() || self.kafka().is_some()
+    }
+
+    /// Apache Kafka, with its tools.
+    pub(crate) fn kafka(&self) -> Option<(&Installed, &Jars)> {
+        let mut peers = self.peers.iter();
+        peers.find_map(|installed| Some((installed, installed.kafka()?)))
+    }
+
     /// Measures a point.
     ///
     /// # Errors
@@ -75,6 +87,9 @@ impl Bench {
     }
 
     async fn sample(&self, series: &Series, values: Values) -> Result<Sample> {
+        if let Some(line) = &series.kafka_tools {
+            return kafka::sample(self, series, line, values).await;
+        }
         let mut sample = Sample::default();
         for figure in &series.figures {
             let floor = self.floor(&figure.floor, values).await?;
@@ -83,7 +98,9 @@ impl Bench {
         warm::page_cache(&self.directory, self.quick)?;
         let program = self.programs.path("ratatoskr");
         sample.ours = self.ours(series, values, &program).await?;
-        let Some(line) = series.peer.as_ref().filter(|_| !self.peers.is_empty()) else {
+        let common = |installed: &&Installed| installed.peer().has_common_client();
+        let peers: Vec<_> = self.peers.iter().filter(common).collect();
+        let Some(line) = series.peer.as_ref().filter(|_| !peers.is_empty()) else {
             return Ok(sample);
         };
         let words = |durability: &str| {
@@ -93,23 +110,25 @@ impl Bench {
         };
         let data = self.data()?;
         warm::page_cache(&self.directory, self.quick)?;
-        let server = Server::ratatoskr(&program, data.path(), &series.settings).await?;
+        let server =
+            Server::ratatoskr(&program, data.path(), &series.settings, Doors::Native).await?;
         let answer = self
             .programs
             .peer(US, &words(&series.durability), &server.address)
             .await?;
         sample.ours_by_peer_client = Some(answer);
         drop(server);
-        for installed in &self.peers {
-            let own = series.peer_durability.get(&installed.peer);
+        for installed in peers {
+            let peer = installed.peer();
+            let own = series.peer_durability.get(&peer);
             let durability = own.unwrap_or(&series.durability);
             let data = self.data()?;
             warm::page_cache(&self.directory, self.quick)?;
             let server = installed.start(data.path(), durability).await?;
-            let (target, words) = (installed.peer.target(), words(durability));
+            let (target, words) = (peer.word(), words(durability));
             let answer = self.programs.peer(target, &words, &server.address).await;
-            let answer = answer.with_context(|| format!("peer {}", installed.peer))?;
-            sample.peers.insert(installed.peer, answer);
+            let answer = answer.with_context(|| format!("peer {peer}"))?;
+            sample.peers.insert(peer, answer);
             server.kill().await?;
         }
         Ok(sample)
@@ -150,7 +169,7 @@ impl Bench {
             return self.programs.ratatoskr(&values.words(load), None).await;
         }
         let data = self.data()?;
-        let start = || Server::ratatoskr(program, data.path(), &series.settings);
+        let start = || Server::ratatoskr(program, data.path(), &series.settings, Doors::Native);
         let mut server = start().await?;
         let mut values = values;
         let mut prepared_bytes = 0.0;
@@ -237,7 +256,11 @@ impl Bench {
         self.programs.ratatoskr(&words, Some(&server.address)).await
     }
 
-    fn data(&self) -> Result<TempDir> {
+    /// A directory for the data of a server, gone with what is returned.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub(crate) fn data(&self) -> Result<TempDir> {
         tempfile::Builder::new()
             .prefix("data-")
             .tempdir_in(&self.directory)

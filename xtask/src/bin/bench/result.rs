@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
+use clap::ValueEnum as _;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -57,7 +58,7 @@ pub(crate) struct PointResult {
     pub(crate) answer: Value,
 }
 
-/// A figure of a peer beside ours, both by the common client.
+/// A figure of a peer beside ours, both by the common client or by the peer's own.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct PeerResult {
     /// The peer.
@@ -145,9 +146,9 @@ fn summarize(
         (ours.len() < samples.len()).then(|| format!("an answer has no {}", figure.of))
     });
     let mut peers = BTreeMap::new();
-    for peer in [Peer::Nats, Peer::Redis] {
-        if let Some(result) = beside(peer, figure, samples) {
-            peers.insert(peer, result);
+    for peer in Peer::value_variants() {
+        if let Some(result) = beside(*peer, figure, samples) {
+            peers.insert(*peer, result);
         }
     }
     PointResult {
@@ -212,6 +213,7 @@ fn judge(
         To::Floor => (result.ratio_to_floor, "floor".to_owned()),
         To::Nats => (peer(Peer::Nats), "NATS".to_owned()),
         To::Redis => (peer(Peer::Redis), "Redis".to_owned()),
+        To::Kafka => (peer(Peer::Kafka), "Kafka".to_owned()),
         To::Base => {
             let x = goal.base.unwrap_or_default();
             let quotient = median.zip(base(x)).map(|(ours, base)| ours / base);

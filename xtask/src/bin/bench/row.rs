@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::peer::Peer;
 
 /// Every row, in the order in which they are run.
-const FILES: [(&str, &str); 17] = [
+const FILES: [(&str, &str); 18] = [
     ("L1", include_str!("rows/L1.toml")),
     ("T1", include_str!("rows/T1.toml")),
     ("T2", include_str!("rows/T2.toml")),
@@ -31,6 +31,7 @@ const FILES: [(&str, &str); 17] = [
     ("G2", include_str!("rows/G2.toml")),
     ("M1", include_str!("rows/M1.toml")),
     ("E1", include_str!("rows/E1.toml")),
+    ("K1", include_str!("rows/K1.toml")),
 ];
 
 /// A row of the goals.
@@ -98,6 +99,8 @@ pub(crate) struct Series {
     pub(crate) load: Option<String>,
     /// What is run against peers by the common client: its command line without the target.
     pub(crate) peer: Option<String>,
+    /// What Kafka's own tools are to do, at this broker and at Kafka; then nothing else is run.
+    pub(crate) kafka_tools: Option<String>,
     /// Peers whose durability is not that of the series.
     #[serde(default)]
     pub(crate) peer_durability: BTreeMap<Peer, String>,
@@ -197,6 +200,8 @@ pub(crate) enum To {
     Nats,
     /// Redis, likewise.
     Redis,
+    /// Apache Kafka, by its own tools in the same repetition.
+    Kafka,
     /// The same figure of another point of the series: the goal's `base`.
     Base,
 }
@@ -279,6 +284,7 @@ impl Series {
                     To::One => true,
                     To::Floor => !figure.floor.is_empty(),
                     To::Nats | To::Redis => self.peer.is_some(),
+                    To::Kafka => self.kafka_tools.is_some(),
                     To::Base => goal.base.is_some_and(|base| self.x.contains(&base)),
                 };
                 ensure!(means, "{}: {:?} is not measured", figure.of, goal.to);
@@ -333,6 +339,7 @@ impl Values {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kafka::Load;
 
     const SERIES: &str = r#"
         id = "X1"
@@ -383,6 +390,9 @@ mod tests {
         };
         for series in Row::select(&[]).unwrap().iter().flat_map(|row| &row.series) {
             let floors = series.figures.iter().flat_map(|figure| &figure.floor);
+            if let Some(tools) = &series.kafka_tools {
+                Load::parse(&values.words(tools)).unwrap();
+            }
             let lines = [&series.load, &series.peer, &series.beside, &series.probe];
             let lines = lines.into_iter().flatten().chain(&series.prepare);
             for line in lines.chain(floors.map(|floor| &floor.run)) {

@@ -25,8 +25,19 @@ const START_MAX: Duration = Duration::from_mins(2);
 const END_MAX: Duration = Duration::from_mins(1);
 /// How often it is looked whether somebody listens at a port.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// What Linux counts processor time in (`USER_HZ`).
+const TICKS_PER_SECOND: f64 = 100.0;
 /// As many sockets as the rows open.
 const CONNECTIONS_MAX: &str = "20000";
+
+/// Which clients this broker serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Doors {
+    /// Its own.
+    Native,
+    /// Those of Kafka, too.
+    NativeAndKafka,
+}
 
 /// A server that is up.
 #[derive(Debug)]
@@ -34,6 +45,8 @@ pub(crate) struct Server {
     child: Child,
     /// Where it listens.
     pub(crate) address: String,
+    /// Where this broker serves Kafka's clients, if it does.
+    pub(crate) kafka: Option<String>,
     /// When it was started.
     pub(crate) started: Instant,
     /// How long it then took until it served.
@@ -45,7 +58,12 @@ impl Server {
     ///
     /// # Errors
     /// It ends instead, or takes too long.
-    pub(crate) async fn ratatoskr(program: &Path, data: &Path, settings: &str) -> Result<Self> {
+    pub(crate) async fn ratatoskr(
+        program: &Path,
+        data: &Path,
+        settings: &str,
+        doors: Doors,
+    ) -> Result<Self> {
         let mut command = Command::new(program);
         command
             .arg("serve")
@@ -57,7 +75,10 @@ impl Server {
             command.args(["--set", &format!("native.{key}={CONNECTIONS_MAX}")]);
         }
         if serves_kafka(program).await? {
-            command.args(["--kafka-listen", "none"]);
+            command.arg("--kafka-listen").arg(match doors {
+                Doors::Native => "none",
+                Doors::NativeAndKafka => "127.0.0.1:0",
+            });
         }
         command.args(settings.split_whitespace());
         without_settings(&mut command);
@@ -66,28 +87,26 @@ impl Server {
         let stderr = child.stderr.take().context("stderr is a pipe")?;
         let (ready, is_ready) = oneshot::channel();
         tokio::spawn(listen_to(stderr, ready));
-        let address = timeout(START_MAX, is_ready)
+        let (address, kafka) = timeout(START_MAX, is_ready)
             .await
             .with_context(|| format!("the broker did not come up within {START_MAX:?}"))?
             .context("the broker ended while it started")?;
         Ok(Self {
             child,
             address,
+            kafka,
             started,
             ready_after: started.elapsed(),
         })
     }
 
-    /// Starts another server, which is told a free port, and waits until somebody listens there.
+    /// Starts another server, which was told a free port, and waits until somebody listens there.
     ///
     /// # Errors
     /// It ends instead, or takes too long.
-    pub(crate) async fn other(command: impl FnOnce(u16) -> Command) -> Result<Self> {
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
-            .local_addr()?
-            .port();
+    pub(crate) async fn other(mut command: Command, port: u16) -> Result<Self> {
         let started = Instant::now();
-        let mut child = spawn(&mut command(port), Stdio::null())?;
+        let mut child = spawn(&mut command, Stdio::null())?;
         let address = format!("127.0.0.1:{port}");
         let up = async {
             while TcpStream::connect(&address).await.is_err() {
@@ -104,6 +123,7 @@ impl Server {
         Ok(Self {
             child,
             address,
+            kafka: None,
             started,
             ready_after: started.elapsed(),
         })
@@ -132,6 +152,17 @@ impl Server {
         self.child.kill().await.context("kill")
     }
 
+    /// Processor time that it has used, in seconds.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub(crate) fn processor_seconds(&self) -> Result<f64> {
+        let id = self.child.id().context("the server runs")?;
+        let stat = std::fs::read_to_string(format!("/proc/{id}/stat"));
+        let ticks = processor_ticks(&stat.context("the server's processor time")?);
+        Ok(ticks.context("the server's processor time is not told")? / TICKS_PER_SECOND)
+    }
+
     /// Memory that it has resident, in bytes.
     ///
     /// # Errors
@@ -142,6 +173,15 @@ impl Server {
         let status = std::fs::read_to_string(path).context("the server's memory")?;
         resident_bytes(&status).context("the server's memory is not told")
     }
+}
+
+/// A port that was free a moment ago.
+///
+/// # Errors
+/// There is none.
+pub(crate) fn free_port() -> Result<u16> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    Ok(listener.local_addr()?.port())
 }
 
 /// Whether this revision of the program has a door for Kafka clients, which would take a fixed port.
@@ -167,14 +207,14 @@ fn spawn(command: &mut Command, stderr: Stdio) -> Result<Child> {
 }
 
 /// Reads what the broker says, so that it never has to wait, and tells where it listens.
-async fn listen_to(stderr: ChildStderr, ready: oneshot::Sender<String>) {
+async fn listen_to(stderr: ChildStderr, ready: oneshot::Sender<Addresses>) {
     let mut ready = Some(ready);
     let mut lines = BufReader::new(stderr).lines();
     while let Ok(Some(line)) = lines.next_line().await {
-        if let Some(address) = address_in(&line) {
+        if let Some(addresses) = addresses_in(&line) {
             if let Some(ready) = ready.take() {
                 // Nobody waits where the run was given up.
-                let _ = ready.send(address);
+                let _ = ready.send(addresses);
             }
         } else if !line.contains("\"INFO\"") {
             eprintln!("{line}");
@@ -182,9 +222,21 @@ async fn listen_to(stderr: ChildStderr, ready: oneshot::Sender<String>) {
     }
 }
 
-fn address_in(line: &str) -> Option<String> {
+/// Where the broker serves its own clients, and those of Kafka.
+type Addresses = (String, Option<String>);
+
+fn addresses_in(line: &str) -> Option<Addresses> {
     let line: Value = serde_json::from_str(line).ok()?;
-    (line["message"] == "ready").then(|| line["native"].as_str().map(ToOwned::to_owned))?
+    let address = |door: &str| line[door].as_str().map(ToOwned::to_owned);
+    (line["message"] == "ready").then(|| Some((address("native")?, address("kafka"))))?
+}
+
+/// `utime` and `stime` of a process's stat. The name before them, in brackets, may hold spaces.
+fn processor_ticks(stat: &str) -> Option<f64> {
+    let (_, after_name) = stat.rsplit_once(')')?;
+    let mut times = after_name.split_whitespace().skip(11);
+    let mut next = || times.next()?.parse::<f64>().ok();
+    Some(next()? + next()?)
 }
 
 /// `VmRSS` of a process's status, which is in KiB.
@@ -199,14 +251,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_line_that_says_ready_has_the_address() {
-        let ready = r#"{"level":"INFO","message":"ready","native":"127.0.0.1:41"}"#;
-        assert_eq!(address_in(ready).as_deref(), Some("127.0.0.1:41"));
-        assert_eq!(
-            address_in(r#"{"level":"INFO","message":"recovering"}"#),
-            None
-        );
-        assert_eq!(address_in("ready"), None);
+    fn the_line_that_says_ready_has_the_addresses() {
+        let native = || "127.0.0.1:41".to_owned();
+        let one = r#"{"message":"ready","native":"127.0.0.1:41"}"#;
+        let both = r#"{"message":"ready","native":"127.0.0.1:41","kafka":"127.0.0.1:42"}"#;
+        for (line, expected) in [
+            (one, Some((native(), None))),
+            (both, Some((native(), Some("127.0.0.1:42".to_owned())))),
+            (r#"{"message":"recovering"}"#, None),
+            ("ready", None),
+        ] {
+            assert_eq!(addresses_in(line), expected);
+        }
+    }
+
+    #[test]
+    fn processor_time_is_read() {
+        let stat = "42 (a (b) c) S 1 42 42 0 -1 4194560 9 0 0 0 250 50 7 7 20 0 9 0 99";
+        assert_eq!(processor_ticks(stat), Some(300.0));
+        assert_eq!(processor_ticks("42 (a) S 1"), None);
     }
 
     #[test]

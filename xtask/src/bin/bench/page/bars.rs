@@ -48,15 +48,21 @@ fn bars(result: &PointResult) -> Vec<(&'static str, &'static str, f64)> {
     if let Some(floor) = result.floor {
         bars.push(("floor", "floor", floor.median));
     }
-    if let Some(beside) = result.peers.values().next() {
+    // Kafka's tools measure both sides, so there is no other figure of this broker.
+    let mut common = result
+        .peers
+        .iter()
+        .filter(|(peer, _)| peer.has_common_client());
+    if let Some((_, beside)) = common.next() {
         bars.push(("common", "Ratatoskr, common client", beside.ours.median));
     }
     for (peer, beside) in &result.peers {
         let label = match peer {
             crate::peer::Peer::Nats => "NATS, common client",
             crate::peer::Peer::Redis => "Redis, common client",
+            crate::peer::Peer::Kafka => "Apache Kafka",
         };
-        bars.push((peer.target(), label, beside.peer.median));
+        bars.push((peer.word(), label, beside.peer.median));
     }
     bars
 }

@@ -68,7 +68,7 @@ fn head(body: &mut String, machine: &Machine, rows: &[RowReport], skipped: &[Str
         body,
         "<p class=\"faint\">A figure is the median of its repetitions. Floors are measured right \
          beside each repetition, and ratios are taken within one. Peers are measured by one common \
-         client, which also measures Ratatoskr.</p>",
+         client, which also measures Ratatoskr; Kafka by its own tools, which do so as well.</p>",
     );
     for reason in skipped {
         put(
