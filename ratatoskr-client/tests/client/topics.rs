@@ -2,7 +2,8 @@
 
 use futures_util::FutureExt;
 use ratatoskr_client::{
-    Client, Error, NewTopic, Offset, PartitionIndex, Record, TopicConfigChange,
+    Client, Error, GroupId, NewQueue, NewTopic, Offset, PartitionIndex, Record, TopicConfigChange,
+    TopicDescription,
 };
 use ratatoskr_core::Error as BrokerError;
 
@@ -11,6 +12,7 @@ use crate::fixture::{create, name, shared_tests};
 shared_tests! {
     a_topic_lives_its_life,
     what_is_wrong_is_told_by_type,
+    topics_of_the_brokers_own_are_left_alone,
     a_log_is_trimmed,
     counters_count,
     dropped_requests_leave_the_client_usable,
@@ -103,6 +105,37 @@ async fn what_is_wrong_is_told_by_type(client: Client) {
         Error::Broker(BrokerError::OffsetOutOfRange { requested, bounds })
             if requested == Offset::new(9) && bounds.log_end == Offset::ZERO
     ));
+}
+
+async fn topics_of_the_brokers_own_are_left_alone(client: Client) {
+    let group = GroupId::parse("work").unwrap();
+    let made = client.create_queue(&group, NewQueue::default());
+    made.await.unwrap();
+    let own = name("_rt.queues");
+    let before = client.describe_topic(&own).await.unwrap();
+
+    let internal = |error: Error| {
+        let of_own =
+            matches!(&error, Error::Broker(BrokerError::InternalTopic(topic)) if *topic == own);
+        assert!(of_own && !error.is_retryable(), "{error}");
+    };
+    internal(client.delete_topic(&own).await.unwrap_err());
+    internal(client.add_partitions(&own, 17).await.unwrap_err());
+    let change = TopicConfigChange::default();
+    internal(client.alter_topic(&own, &change).await.unwrap_err());
+    let trimmed = client.trim(&own, PartitionIndex::new(0), Offset::ZERO);
+    internal(trimmed.await.unwrap_err());
+    let producer = client.producer(&own).open().await.unwrap();
+    internal(producer.send(Record::new("x")).await.unwrap_err());
+    internal(client.queue(&own, &group).open().await.unwrap_err());
+
+    let after = client.describe_topic(&own).await.unwrap();
+    assert_eq!(after.config, before.config);
+    let ends = |topic: &TopicDescription| {
+        let partitions = topic.partitions.iter();
+        partitions.map(|p| p.bounds.log_end).collect::<Vec<_>>()
+    };
+    assert_eq!(ends(&after), ends(&before));
 }
 
 async fn a_log_is_trimmed(client: Client) {

@@ -58,7 +58,7 @@ impl BrokerBuilder {
     /// Opens every topic that the storage has. Partitions are opened when they are first used.
     ///
     /// # Errors
-    /// What the storage answers.
+    /// [`Error::InvalidConfig`], and what the storage answers.
     ///
     /// # Cancel safety
     /// Dropping the future opens nothing.
@@ -66,6 +66,7 @@ impl BrokerBuilder {
     /// # Panics
     /// Outside a tokio runtime, which background work runs on.
     pub async fn open(self) -> Result<Broker, Error> {
+        self.config.check()?;
         let context = Context::new(self.clock, self.committer, self.config);
         let mut catalog = Catalog::default();
         let storage = &self.storage;

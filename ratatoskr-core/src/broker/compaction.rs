@@ -4,8 +4,10 @@
 //! - Which logs are due, and how far, is a pure function of what the log holds, its topic's
 //!   configuration and the time ([`due`]). How it is done is the backend's matter.
 //! - One partition at a time, the one with most to gain first, at the broker's pace.
-//! - Only partitions that are open: what their producers go on from is known then, and the headers
-//!   of those batches stay.
+//! - The headers of batches that producers go on from stay.
+//! - Partitions that nobody has used are looked at as well, a few in each round and each once an hour
+//!   (see [`Sweep`]): nothing is appended to them, and a backend that has to open one for the look
+//!   should not have to open them all at once.
 //! - A partition whose compaction fails is left alone for a while; its neighbours are not.
 
 use std::{
@@ -21,7 +23,7 @@ use crate::{
     broker::{Shared, partition::PartitionCell, retention::SteadyTime, supervision::panic_message},
     compaction::{CompactRequest, Pace},
     config::TopicConfig,
-    name::TopicId,
+    name::{TopicId, TopicName},
     offset::{Bounds, Offset, PartitionIndex},
     storage::PartitionStats,
     time::Timestamp,
@@ -29,6 +31,11 @@ use crate::{
 
 /// How long a partition is left alone after its compaction has failed.
 const FAILED_INTERVAL: Duration = Duration::from_hours(1);
+
+/// How often partitions are looked at that nobody has opened.
+const CLOSED_INTERVAL: Duration = Duration::from_hours(1);
+/// Partitions that nobody has opened that are looked at in one round.
+const CLOSED_PER_ROUND: usize = 100;
 
 /// A log that is to be compacted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,6 +95,7 @@ pub(super) fn spawn(shared: &Arc<Shared>) {
         pace: Pace::bytes_per_second(context.config.compaction_bytes_per_second),
         time: SteadyTime::new(&*context.clock),
         failed: HashMap::new(),
+        sweep: Sweep::default(),
     };
     context.runtime.clone().spawn(async move {
         loop {
@@ -119,6 +127,55 @@ struct Round {
     time: SteadyTime,
     /// Until when partitions are left alone, on the monotonic clock.
     failed: HashMap<(TopicId, PartitionIndex), Duration>,
+    sweep: Sweep,
+}
+
+/// How far the look at partitions has come that nobody has opened.
+#[derive(Debug, Default)]
+struct Sweep {
+    /// When it began, on the monotonic clock.
+    began: Option<Duration>,
+    /// The last one that was looked at; `None` once all were.
+    last: Option<(TopicName, PartitionIndex)>,
+    /// How many may still be looked at in this round.
+    left: usize,
+}
+
+impl Sweep {
+    /// A round begins, and with it another sweep if the last one is over and long enough ago.
+    fn begin_round(&mut self, now: Duration) {
+        let is_due = |began| now.saturating_sub(began) >= CLOSED_INTERVAL;
+        self.left = CLOSED_PER_ROUND;
+        if self.last.is_none() {
+            if self.began.is_none_or(is_due) {
+                self.began = Some(now);
+            } else {
+                self.left = 0;
+            }
+        }
+    }
+
+    /// Whether it is this one's turn. Partitions are asked about in their order.
+    fn takes(&mut self, cell: &PartitionCell) -> bool {
+        let place = (cell.topic_name(), cell.index());
+        let was_there = self
+            .last
+            .as_ref()
+            .is_some_and(|(topic, index)| place <= (topic, *index));
+        if self.left == 0 || was_there {
+            return false;
+        }
+        self.left -= 1;
+        self.last = Some((place.0.clone(), place.1));
+        true
+    }
+
+    /// All partitions were asked about.
+    fn end_round(&mut self) {
+        if self.left > 0 {
+            self.last = None;
+        }
+    }
 }
 
 impl Round {
@@ -131,19 +188,36 @@ impl Round {
         let monotonic = shared.context.clock.monotonic();
         let key_map_bytes_max = shared.context.config.compaction_key_map_bytes_max;
         self.failed.retain(|_, until| *until > monotonic);
-        let mut found: Vec<_> = shared
-            .cells()
-            .into_iter()
-            .filter(|cell| !self.failed.contains_key(&cell.id()))
-            .filter_map(|cell| Some((look_at(&cell, now)?, cell)))
-            .collect();
+        let mut found = Vec::new();
+        self.sweep.begin_round(monotonic);
+        for cell in shared.cells() {
+            let compacts = cell.topic_config().cleanup_policy.compacts();
+            if !compacts || self.failed.contains_key(&cell.id()) {
+                continue;
+            }
+            if !cell.is_open() {
+                if !self.sweep.takes(&cell) {
+                    continue;
+                }
+                // The backend may have to read something for the look.
+                tokio::task::yield_now().await;
+            }
+            if let Some(due) = look_at(&cell, now) {
+                found.push((due, cell));
+            }
+        }
+        self.sweep.end_round();
         found.sort_by_key(|(due, _)| std::cmp::Reverse(due.thousandths()));
         drop(shared);
         for (due, cell) in found {
             if self.shared.strong_count() == 0 {
                 return false;
             }
-            let Some(kept_batches) = cell.batches_of_producers() else {
+            if !cell.is_open() {
+                // Its headers are read first.
+                self.pace.spend(due.bytes).await;
+            }
+            let Some(kept_batches) = cell.batches_of_producers().await else {
                 continue;
             };
             let request = CompactRequest {
@@ -164,9 +238,6 @@ impl Round {
 
 fn look_at(cell: &PartitionCell, now: Timestamp) -> Option<Due> {
     let config = cell.topic_config();
-    if !config.cleanup_policy.compacts() || !cell.is_open() {
-        return None;
-    }
     let (log, bounds) = cell.log_to_retain()?;
     due(&log, &bounds, &config, now)
 }

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use crate::limits;
+use crate::{
+    config::InvalidConfig,
+    delivery::{QueueConfig, QueueConfigChange},
+    limits,
+};
 
 /// Settings of a broker; [`BrokerConfig::default`] has the documented defaults.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +61,9 @@ pub struct BrokerConfig {
     pub queue_groups_max: usize,
     /// Most records of a partition that a queue group holds back until their time.
     pub queue_delayed_records_max: usize,
+    /// What a queue group is configured with where whoever makes it says nothing. A group keeps what
+    /// it was made with.
+    pub queue_defaults: QueueConfig,
     /// How often retention looks for records that are too old or too many.
     pub retention_interval: Duration,
     /// How often compaction looks for logs that have become dirty.
@@ -98,6 +105,7 @@ impl Default for BrokerConfig {
             offsets_retention: limits::OFFSETS_RETENTION,
             queue_groups_max: limits::QUEUE_GROUPS_MAX,
             queue_delayed_records_max: limits::QUEUE_DELAYED_RECORDS_MAX,
+            queue_defaults: QueueConfig::default(),
             retention_interval: Duration::from_secs(30),
             compaction_interval: Duration::from_secs(15),
             compaction_bytes_per_second: limits::COMPACTION_BYTES_PER_SECOND,
@@ -105,5 +113,16 @@ impl Default for BrokerConfig {
             restart_backoff_min: Duration::from_millis(100),
             restart_backoff_max: Duration::from_secs(30),
         }
+    }
+}
+
+impl BrokerConfig {
+    /// Whether values go together that are not looked at where they are used.
+    ///
+    /// # Errors
+    /// [`InvalidConfig`].
+    pub(super) fn check(&self) -> Result<(), InvalidConfig> {
+        QueueConfigChange::default().apply_to(&self.queue_defaults)?;
+        Ok(())
     }
 }

@@ -185,7 +185,8 @@ async fn look_after_all(shared: &Weak<Shared>, now: Timestamp, closed: bool) -> 
 
 async fn look_after(cell: &PartitionCell, now: Timestamp) {
     let config = cell.topic_config();
-    if config.retention.is_none() && config.retention_bytes.is_none() {
+    let is_bounded = config.retention.is_some() || config.retention_bytes.is_some();
+    if !config.cleanup_policy.deletes() || !is_bounded {
         return;
     }
     let Some((log, bounds)) = cell.log_to_retain() else {

@@ -1,6 +1,9 @@
 //! The table of settings.
 
-use std::{net::SocketAddr, path::PathBuf};
+mod groups;
+mod queues;
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use ratatoskr_core::config::{parse_bytes, parse_duration};
 
@@ -30,7 +33,24 @@ impl Key {
 }
 
 /// Every setting, in the order in which they are shown.
-pub(crate) const KEYS: &[Key] = &[
+pub(crate) fn keys() -> impl Iterator<Item = &'static Key> {
+    NODE.iter().chain(groups::KEYS).chain(queues::KEYS)
+}
+
+/// Two settings that must be right together.
+pub(super) struct Pair {
+    /// The one that is blamed.
+    pub(super) name: &'static str,
+    /// What it takes, for the error.
+    pub(super) expected: &'static str,
+    pub(super) holds: fn(&Settings) -> bool,
+}
+
+/// What is looked at once all settings are known.
+pub(super) const PAIRS: &[Pair] = &[groups::HEARTBEATS_IN_TIME, queues::BACKOFF_GROWS];
+
+/// The settings of the node itself and of its topics.
+const NODE: &[Key] = &[
     Key {
         name: "data_dir",
         about: "where everything durable is kept",
@@ -272,6 +292,11 @@ fn put<T>(to: &mut T, value: Option<T>) -> Option<()> {
 
 fn positive(text: &str) -> Option<usize> {
     text.parse().ok().filter(|number| *number > 0)
+}
+
+/// A duration that is no shorter than this.
+fn lasting(text: &str, min: Duration) -> Option<Duration> {
+    parse_duration(text).filter(|duration| *duration >= min)
 }
 
 /// An address and a port; the host name `localhost` is taken for the IPv4 loopback.

@@ -7,7 +7,10 @@ use std::{
     time::Duration,
 };
 
-use super::{ConfigError, KEYS, Loaded, LogFormat, Origin, Settings, Verify};
+use super::{
+    ConfigError, Loaded, LogFormat, Origin, Settings, Verify,
+    keys::{PAIRS, keys},
+};
 
 /// What every variable that sets something begins with.
 pub(super) const PREFIX: &str = "RATATOSKR_";
@@ -38,9 +41,9 @@ pub(crate) struct Sources {
 pub(crate) fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
     let mut loaded = Loaded {
         settings: unset(),
-        values: Vec::with_capacity(KEYS.len()),
+        values: Vec::new(),
     };
-    for key in KEYS {
+    for key in keys() {
         loaded
             .values
             .push((key.default.to_owned(), Origin::BuiltIn));
@@ -75,18 +78,39 @@ pub(crate) fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
         let home = sources.data_home.as_ref();
         let path = home.ok_or(ConfigError::NoDataDirectory)?.join("ratatoskr");
         let text = path.display().to_string();
-        for (key, value) in KEYS.iter().zip(&mut loaded.values) {
+        for (key, value) in keys().zip(&mut loaded.values) {
             if key.name == "data_dir" {
                 value.0.clone_from(&text);
             }
         }
         loaded.settings.data_dir = path;
     }
+    check_pairs(&loaded)?;
     Ok(loaded)
 }
 
+/// Looks at settings that must be right together.
+fn check_pairs(loaded: &Loaded) -> Result<(), ConfigError> {
+    for pair in PAIRS {
+        if (pair.holds)(&loaded.settings) {
+            continue;
+        }
+        for (key, (value, origin)) in keys().zip(&loaded.values) {
+            if key.name == pair.name {
+                return Err(ConfigError::Invalid {
+                    name: key.name,
+                    value: value.clone(),
+                    origin: origin.clone(),
+                    expected: pair.expected,
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
 fn set(loaded: &mut Loaded, name: &str, value: &str, origin: Origin) -> Result<(), ConfigError> {
-    for (key, slot) in KEYS.iter().zip(&mut loaded.values) {
+    for (key, slot) in keys().zip(&mut loaded.values) {
         if key.name == name {
             if (key.set)(&mut loaded.settings, value).is_none() {
                 return Err(ConfigError::Invalid {
@@ -100,8 +124,7 @@ fn set(loaded: &mut Loaded, name: &str, value: &str, origin: Origin) -> Result<(
             return Ok(());
         }
     }
-    let nearest = KEYS
-        .iter()
+    let nearest = keys()
         .map(|key| (strsim::jaro_winkler(key.name, name), key.name))
         .filter(|(likeness, _)| *likeness >= LIKENESS_MIN)
         .max_by(|a, b| a.0.total_cmp(&b.0));
@@ -170,6 +193,8 @@ fn unset() -> Settings {
         group_initial_rebalance_delay: Duration::ZERO,
         compaction_bytes_per_second: 0,
         compaction_key_map_bytes_max: 0,
+        groups: super::GroupSettings::default(),
+        queues: super::QueueSettings::default(),
         shutdown_grace: Duration::ZERO,
         log_level: String::new(),
         log_format: LogFormat::Auto,
@@ -235,7 +260,7 @@ mod tests {
         assert!(!loaded.settings.auto_create_topics);
         assert_eq!(loaded.settings.data_dir, Path::new("/from/file"));
         let origin = |name: &str| {
-            let at = KEYS.iter().position(|key| key.name == name).unwrap();
+            let at = keys().position(|key| key.name == name).unwrap();
             loaded.values[at].1.to_string()
         };
         assert_eq!(origin("native.listen"), "flag --native-listen");
@@ -256,7 +281,7 @@ mod tests {
 
     #[test]
     fn every_setting_can_be_named_in_the_environment() {
-        for key in KEYS {
+        for key in keys() {
             let value = if key.default.is_empty() {
                 "/x"
             } else {
@@ -313,6 +338,15 @@ mod tests {
             ("RATATOSKR_TOPICS__PARTITIONS_DEFAULT", "10001"),
             ("RATATOSKR_TOPICS__RETENTION_INTERVAL", "0s"),
             ("RATATOSKR_LIMITS__IN_FLIGHT_BYTES_MAX", "1048575"),
+            ("RATATOSKR_GROUPS__SESSION_TIMEOUT", "999ms"),
+            ("RATATOSKR_GROUPS__SESSION_TIMEOUT", "25h"),
+            ("RATATOSKR_GROUPS__HEARTBEAT_INTERVAL", "99ms"),
+            ("RATATOSKR_GROUPS__MEMBERS_MAX", "0"),
+            ("RATATOSKR_GROUPS__OFFSET_METADATA_BYTES_MAX", "32769"),
+            ("RATATOSKR_QUEUES__GROUPS_MAX", "0"),
+            ("RATATOSKR_QUEUES__LEASE_MS", "13h"),
+            ("RATATOSKR_QUEUES__BACKOFF_MAX_MS", "366d"),
+            ("RATATOSKR_QUEUES__DEAD_LETTERS", "topic:_rt.groups"),
             ("RATATOSKR_LOG__FORMAT", "xml"),
             ("RATATOSKR_DATA_DIR", ""),
             ("RATATOSKR_STORAGE__VERIFY", "some"),
@@ -326,6 +360,31 @@ mod tests {
                 "{variable}: {error}"
             );
         }
+    }
+
+    #[test]
+    fn settings_that_do_not_go_together_are_refused_whoever_names_them() {
+        let (_directory, path) = file("groups.session_timeout = \"2s\"\n");
+        let groups = refusal(&Sources {
+            file: path,
+            ..sources()
+        });
+        assert_eq!(
+            groups.to_string(),
+            "groups.heartbeat_interval = \"5s\" (built-in): expected less than groups.session_timeout"
+        );
+        let waits = |min: &str, max: &str| Sources {
+            environment: environment(&[
+                ("RATATOSKR_QUEUES__BACKOFF_MIN_MS", min),
+                ("RATATOSKR_QUEUES__BACKOFF_MAX_MS", max),
+            ]),
+            ..sources()
+        };
+        assert!(load(&waits("10m", "1h")).is_ok());
+        let ConfigError::Invalid { name, .. } = refusal(&waits("2h", "1h")) else {
+            panic!("another error");
+        };
+        assert_eq!(name, "queues.backoff_min_ms");
     }
 
     #[test]

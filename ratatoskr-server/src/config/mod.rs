@@ -1,18 +1,21 @@
 //! Configuration of a node: where it listens, where it keeps its data, how much it takes.
 //!
-//! Every setting has one line in the table in [`keys`]: its name, what it is for, its default and
+//! Every setting has one entry in the table of [`mod@keys`]: its name, what it is for, its default and
 //! how it is read from text. The layers are flag, environment, file, built-in; the first one that
 //! names a setting wins, and [`Loaded`] remembers which one it was. What no layer may name, no
 //! layer can set: an unknown name is an error that suggests the nearest known one.
 //!
-//! Topics are not configured here: their settings are stored and changed through the API.
+//! Topics and queue groups are not configured here: their settings are stored and changed through the
+//! API. What a new one gets where nobody says otherwise is.
 
 mod keys;
 mod layers;
 
 use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
-pub(crate) use keys::KEYS;
+use ratatoskr_core::delivery::QueueConfigChange;
+
+pub(crate) use keys::keys;
 pub(crate) use layers::{Sources, load};
 pub(crate) use ratatoskr_storage::Verify;
 
@@ -51,12 +54,50 @@ pub(crate) struct Settings {
     pub(crate) compaction_bytes_per_second: u64,
     /// Bytes of memory in which compaction notes keys.
     pub(crate) compaction_key_map_bytes_max: usize,
+    /// Consumer groups.
+    pub(crate) groups: GroupSettings,
+    /// Queue groups.
+    pub(crate) queues: QueueSettings,
     /// How long a shutdown may take.
     pub(crate) shutdown_grace: Duration,
     /// What is logged, in the syntax of `tracing_subscriber::EnvFilter`.
     pub(crate) log_level: String,
     /// How it is logged.
     pub(crate) log_format: LogFormat,
+}
+
+/// The settings of consumer groups.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct GroupSettings {
+    /// A member that is not heard of for this long is expelled.
+    pub(crate) session_timeout: Duration,
+    /// How often members are told to be heard of.
+    pub(crate) heartbeat_interval: Duration,
+    /// Longest time that a member may ask for to give up what goes to others.
+    pub(crate) rebalance_timeout_max: Duration,
+    /// Groups without members and commits for this long are deleted.
+    pub(crate) offsets_retention: Duration,
+    /// Most groups.
+    pub(crate) groups_max: usize,
+    /// Most members of a group.
+    pub(crate) members_max: usize,
+    /// Most topics that a member reads.
+    pub(crate) member_topics_max: usize,
+    /// Most partitions that a group has committed offsets of.
+    pub(crate) offsets_max: usize,
+    /// Most bytes of metadata beside a committed offset.
+    pub(crate) offset_metadata_bytes_max: usize,
+}
+
+/// The settings of queue groups.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct QueueSettings {
+    /// Most groups.
+    pub(crate) groups_max: usize,
+    /// Most records of a partition that a group holds back until their time.
+    pub(crate) delayed_records_max: usize,
+    /// What a new group is configured with where nobody says otherwise: every value is set.
+    pub(crate) defaults: QueueConfigChange,
 }
 
 /// The settings of the door for Kafka clients.
@@ -115,7 +156,7 @@ impl fmt::Display for Origin {
 pub(crate) struct Loaded {
     /// The settings.
     pub(crate) settings: Settings,
-    /// In the order of [`KEYS`]: the text of the value and who set it.
+    /// In the order of [`keys`]: the text of the value and who set it.
     pub(crate) values: Vec<(String, Origin)>,
 }
 
@@ -123,7 +164,7 @@ impl fmt::Display for Loaded {
     /// A TOML file that sets what is set now; comments tell what each setting is for, the variable
     /// that sets it, and who set it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (key, (value, origin)) in KEYS.iter().zip(&self.values) {
+        for (key, (value, origin)) in keys().zip(&self.values) {
             let bare = value.parse::<i64>().is_ok() || value.parse::<bool>().is_ok();
             let value = if bare {
                 value.clone()

@@ -5,7 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::server::{Server, signal};
+use crate::{
+    command::run,
+    server::{Server, command, signal},
+};
 
 /// What does not come within this time does not come.
 const HANG: Duration = Duration::from_secs(30);
@@ -85,6 +88,31 @@ fn a_queue_group_lives_and_dies() {
 
     server.run("queue rm billing -y").text();
     assert_eq!(server.run("queue ls").text(), "");
+}
+
+#[test]
+fn a_server_has_defaults_of_its_own_for_new_groups() {
+    let mut serve = command(None);
+    serve.args(["--memory", "--set", "queues.lease_ms=2m"]);
+    let server = Server::start(serve.env("RATATOSKR_QUEUES__ATTEMPTS_MAX", "2"));
+    let created = json(&server.run("queue create work attempts_max=9").text());
+    assert_eq!(created["config"]["lease_ms"], "120000");
+    assert_eq!(created["config"]["attempts_max"], "9");
+    topic(&server, "a\n");
+    server.run("queue take taking orders -n 1").text();
+    let made = json(&server.run("queue describe taking").text());
+    assert_eq!(made["config"]["attempts_max"], "2");
+
+    let refused = run("check config --set queues.lease_ms=1ms").failure(2);
+    assert!(
+        refused.contains("a duration from 100ms to 12h"),
+        "{refused}"
+    );
+    let refused = run("check config --set groups.heartbeat_interval=1m").failure(2);
+    assert!(
+        refused.contains("less than groups.session_timeout"),
+        "{refused}"
+    );
 }
 
 #[test]

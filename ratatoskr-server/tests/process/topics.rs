@@ -113,3 +113,46 @@ fn tables_are_for_people_and_json_is_for_programs() {
     let document = json(&server.run("topic ls --output json").text());
     assert_eq!(document.as_array().map(Vec::len), Some(2));
 }
+
+/// What the broker keeps for itself is seen by who asks for it, and changed by nobody.
+#[test]
+fn internal_topics_are_shown_when_asked_for_and_left_alone() {
+    let server = Server::in_memory();
+    server.run("topic create orders --partitions 1").text();
+    server.run("queue create work").text();
+    let names = |words: &str| {
+        let lines = server.run(words).text();
+        let names = lines.lines().map(|line| json(line)["name"].clone());
+        names.collect::<Vec<_>>()
+    };
+    assert_eq!(names("topic ls"), ["orders"]);
+    assert_eq!(names("topic ls --internal"), ["_rt.queues", "orders"]);
+    for (words, listed) in [("", 1), (" --internal", 2)] {
+        let document = server.run(&format!("topic ls{words} --output json"));
+        let document = json(&document.text());
+        assert_eq!(document.as_array().map(Vec::len), Some(listed));
+        let table = server.run(&format!("topic ls{words} --output table"));
+        assert_eq!(table.text().lines().count(), 1 + listed);
+    }
+
+    let described = json(&server.run("topic describe _rt.queues").text());
+    assert_eq!(described["internal"], true);
+    let own = json(&server.run("topic describe orders").text());
+    assert_eq!(own["internal"], false);
+    let people = server.run("topic describe _rt.queues --output table");
+    let people = people.text();
+    assert!(people.lines().next().unwrap().contains("internal"));
+
+    for words in [
+        "topic rm _rt.queues -y",
+        "topic alter _rt.queues retention_ms=1h",
+        "topic add-partitions _rt.queues 17",
+        "topic trim _rt.queues 0 0 -y",
+        "queue take work _rt.queues",
+    ] {
+        let error = server.run(words).failure(2);
+        assert!(error.contains("internal_topic"), "{words}: {error}");
+    }
+    let error = server.run_with("produce _rt.queues", b"x\n").failure(2);
+    assert!(error.contains("internal_topic"), "{error}");
+}

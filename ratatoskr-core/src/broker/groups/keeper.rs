@@ -8,10 +8,12 @@ use std::{
 };
 
 use futures_util::FutureExt;
+use tokio::time::Instant;
 
 use crate::{
     broker::{
-        Shared, groups::now, retention::SteadyTime, state::Change, supervision::panic_message,
+        Broker, Shared, context::Context, groups::now, retention::SteadyTime, state::Change,
+        supervision::panic_message,
     },
     groups::PartitionKey,
     time::Timestamp,
@@ -20,27 +22,31 @@ use crate::{
 /// How late a member may be expelled, or a change of topics be seen.
 const TICK: Duration = Duration::from_secs(1);
 
-/// Looks after the groups that are in use until the broker stops or has gone.
+/// Looks after all groups until the broker stops or has gone.
+///
+/// Their state is read at the start, in the background, so that sessions run out and offsets expire
+/// whether or not somebody asks.
 pub(in crate::broker) fn spawn(shared: &Arc<Shared>) {
     let context = Arc::clone(&shared.context);
     let shared = Arc::downgrade(shared);
     let interval = context.config.retention_interval;
     let mut time = SteadyTime::new(&*context.clock);
     let mut expired_at = context.clock.monotonic();
+    let mut loading = Loading::default();
     context.runtime.clone().spawn(async move {
         loop {
-            tokio::select! {
-                () = tokio::time::sleep(TICK.min(interval)) => {}
-                () = context.stopped() => return,
-            }
             let clock = &*context.clock;
             let due = clock.monotonic().saturating_sub(expired_at) >= interval;
             let expire_as_of = due.then(|| {
                 expired_at = clock.monotonic();
                 time.now(clock)
             });
-            let round = AssertUnwindSafe(look_after_all(&shared, expire_as_of));
-            match round.catch_unwind().await {
+            let round = look_after_all(&shared, expire_as_of, &mut loading);
+            let round = tokio::select! {
+                round = AssertUnwindSafe(round).catch_unwind() => round,
+                () = context.stopped() => return,
+            };
+            match round {
                 Ok(true) => {}
                 Ok(false) => return,
                 // The next round starts afresh.
@@ -51,19 +57,68 @@ pub(in crate::broker) fn spawn(shared: &Arc<Shared>) {
                     );
                 }
             }
+            tokio::select! {
+                () = tokio::time::sleep(TICK.min(interval)) => {}
+                () = context.stopped() => return,
+            }
         }
     });
 }
 
+/// When state that could not be read is tried again.
+#[derive(Debug, Default)]
+struct Loading {
+    failures: u32,
+    not_before: Option<Instant>,
+}
+
+impl Loading {
+    fn is_due(&self) -> bool {
+        self.not_before.is_none_or(|at| at <= Instant::now())
+    }
+
+    /// After a round in which what was not loaded was tried.
+    fn tried(&mut self, context: &Context, failed: bool) {
+        if failed {
+            self.not_before = Some(Instant::now() + context.restart_backoff(self.failures));
+            self.failures = self.failures.saturating_add(1);
+        } else {
+            *self = Self::default();
+        }
+    }
+}
+
 /// One look at every group; whether there is still a broker.
-async fn look_after_all(shared: &Weak<Shared>, expire_as_of: Option<Timestamp>) -> bool {
+async fn look_after_all(
+    shared: &Weak<Shared>,
+    expire_as_of: Option<Timestamp>,
+    loading: &mut Loading,
+) -> bool {
     let Some(shared) = shared.upgrade() else {
         return false;
     };
+    let broker = Broker { shared };
+    let shared = &broker.shared;
     let limits = &shared.groups.limits;
     let clock = &*shared.context.clock;
-    let expire_as_of = expire_as_of.map(|now| (now, partitions(&shared)));
-    for shard in shared.groups.log.in_use() {
+    // Whoever looks after groups makes none: see ADR 0004.
+    let Ok(shards) = shared.groups.log.existing(&broker) else {
+        return true;
+    };
+    let expire_as_of = expire_as_of.map(|now| (now, partitions(shared)));
+    let loads = loading.is_due();
+    let mut failed = false;
+    for shard in shards {
+        if shard.peek(|_| ()).is_none() {
+            // One that failed is not asked again each second, nor are its neighbours that did.
+            let loaded = if loads {
+                shard.read(|_| ()).await
+            } else {
+                continue;
+            };
+            failed |= loaded.is_err();
+            told(loaded);
+        }
         let due = shard.peek(|groups| groups.is_due(&shared.catalog, now(clock), limits));
         if due == Some(true) {
             let expelled = shard.change(|groups| {
@@ -87,6 +142,9 @@ async fn look_after_all(shared: &Weak<Shared>, expire_as_of: Option<Timestamp>) 
             });
             told(expired.await);
         }
+    }
+    if loads {
+        loading.tried(&shared.context, failed);
     }
     true
 }

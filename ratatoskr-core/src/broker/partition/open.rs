@@ -13,7 +13,7 @@ use crate::{
     },
     config::Durability,
     error::Error,
-    offset::{LeaderEpoch, Offset},
+    offset::{Bounds, LeaderEpoch, Offset},
     storage::StorageError,
 };
 
@@ -61,11 +61,7 @@ impl PartitionCell {
         inner.opening += 1;
         let durability = self.topic.config().durability;
         let path = self.commit_path(durability);
-        let readable_end = if matches!(path, CommitPath::Flush) {
-            bounds.durable_end
-        } else {
-            bounds.log_end
-        };
+        let readable_end = self.readable_end(&bounds);
         self.set_high_watermark(readable_end);
         let mut open = OpenLog {
             log: log.clone(),
@@ -98,6 +94,15 @@ impl PartitionCell {
         inner.state = State::Open(Box::new(open));
         self.changed();
         Ok(())
+    }
+
+    /// Up to here records of a log that was just opened can be read.
+    pub(super) fn readable_end(&self, bounds: &Bounds) -> Offset {
+        let durability = self.topic.config().durability;
+        if durability == Durability::Fsync && self.context.committer.is_none() {
+            return bounds.durable_end;
+        }
+        bounds.log_end
     }
 
     pub(super) fn commit_path(&self, durability: Durability) -> CommitPath {

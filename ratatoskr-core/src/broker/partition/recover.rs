@@ -21,8 +21,8 @@ use crate::{
 const WALK_BYTES: usize = 1 << 20;
 
 /// What the walk has found so far.
-struct Found {
-    producers: ProducerTable,
+pub(super) struct Found {
+    pub(super) producers: ProducerTable,
     leader_epoch: LeaderEpoch,
 }
 
@@ -38,7 +38,12 @@ impl PartitionCell {
         });
     }
 
-    async fn walk(&self, log: &dyn Partition, bounds: &Bounds) -> Result<Found, Failure> {
+    /// Reads the headers of all batches.
+    pub(super) async fn walk(
+        &self,
+        log: &dyn Partition,
+        bounds: &Bounds,
+    ) -> Result<Found, Failure> {
         let config = &self.context.config;
         let mut found = Found {
             producers: ProducerTable::new(

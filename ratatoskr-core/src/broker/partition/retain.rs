@@ -17,7 +17,15 @@ impl PartitionCell {
     /// What the log holds; `None` while it is down or deleted.
     pub(in crate::broker) fn log_to_retain(&self) -> Option<(PartitionStats, Bounds)> {
         match self.unopened() {
-            Some(log) => caught(|| Ok((log.stats(), log.bounds()))).ok(),
+            Some(log) => {
+                let (stats, bounds) = caught(|| Ok((log.stats(), log.bounds()))).ok()?;
+                let high_watermark = self.readable_end(&bounds);
+                let seen = Bounds {
+                    high_watermark,
+                    ..bounds
+                };
+                Some((stats, seen))
+            }
             None if self.is_open() => Some((self.log_stats().ok()?, self.bounds().ok()?)),
             None => None,
         }
@@ -40,7 +48,7 @@ impl PartitionCell {
     }
 
     /// A handle to a log that nobody has opened.
-    fn unopened(&self) -> Option<Arc<dyn Partition>> {
+    pub(super) fn unopened(&self) -> Option<Arc<dyn Partition>> {
         matches!(self.inner.lock().state, State::Closed)
             .then(|| caught(|| self.topic.log.partition(self.index)).ok())
             .flatten()

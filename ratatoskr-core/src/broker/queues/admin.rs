@@ -32,7 +32,8 @@ impl Broker {
         new: NewQueue,
     ) -> Result<QueueDescription, Error> {
         check_name(group)?;
-        let config = new.config.apply_to(&QueueConfig::default())?;
+        let defaults = &self.shared.context.config.queue_defaults;
+        let config = new.config.apply_to(defaults)?;
         let shard = self.shared.queues.shard(self, group).await?;
         self.check_queue_groups(shard)?;
         let created = shard.change(|queues| {
@@ -196,7 +197,8 @@ impl Broker {
         let opened = shard.change(|queues| {
             let mut events = Vec::new();
             if queues.group(group).is_none() {
-                events = configured(group, QueueConfig::default()).events;
+                let defaults = &self.shared.context.config.queue_defaults;
+                events = configured(group, defaults.clone()).events;
             }
             let unknown = starts
                 .into_iter()

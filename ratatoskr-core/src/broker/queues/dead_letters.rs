@@ -243,6 +243,7 @@ impl Broker {
     async fn count_letters(&self, topic: &Arc<TopicState>) -> Result<u64, Error> {
         let group = keeper()?;
         let shard = self.shared.queues.shard(self, &group).await?;
+        let now = self.shared.context.clock.now();
         let mut letters = 0;
         for cell in topic.partitions() {
             let bounds = cell.bounds()?;
@@ -251,7 +252,7 @@ impl Broker {
             let undone = shard.read(|queues| {
                 queues
                     .knows(&group, id, index)
-                    .then(|| queues.undone(&group, id, index, start, usize::MAX))
+                    .then(|| queues.undone(&group, id, index, start, usize::MAX, now))
             });
             letters += undone.await?.map_or(end - start, |undone| {
                 let ranges = undone.iter().filter(|range| range.first < end);

@@ -98,10 +98,11 @@ pub(super) async fn read_undone(
     let bounds = cell.bounds()?;
     let from = from.max(bounds.log_start.get());
     let (id, index) = (topic.id(), cell.index());
+    let now = cell.context().clock.now();
     let ranges = shard
         .read(|queues| {
             if queues.knows(group, id, index) {
-                queues.undone(group, id, index, from, RANGES_MAX)
+                queues.undone(group, id, index, from, RANGES_MAX, now)
             } else {
                 vec![Undone::everything(from)]
             }

@@ -8,6 +8,7 @@ use crate::{
     },
     name::{GroupId, TopicId, TopicName},
     offset::PartitionIndex,
+    time::Timestamp,
 };
 
 impl Queues {
@@ -19,9 +20,10 @@ impl Queues {
         partition: PartitionIndex,
         from: u64,
         max: usize,
+        now: Timestamp,
     ) -> Vec<Undone> {
         let partition = self.partition(group, topic, partition);
-        partition.map_or_else(Vec::new, |partition| partition.undone(from, max))
+        partition.map_or_else(Vec::new, |partition| partition.undone(from, max, now))
     }
 
     /// Every group with its totals, in the order of their names.

@@ -28,7 +28,7 @@ pub(crate) enum UndoneState {
 
 impl PartitionQueue {
     /// The first `max` ranges from `from` on that are not done. The last may have no end.
-    pub(crate) fn undone(&self, from: u64, max: usize) -> Vec<Undone> {
+    pub(crate) fn undone(&self, from: u64, max: usize, now: Timestamp) -> Vec<Undone> {
         let mut found = BTreeMap::new();
         let mut add = |undone: Undone| {
             if undone.last < from {
@@ -64,6 +64,21 @@ impl PartitionQueue {
         let undone = ranges.filter(|range| range.state != State::Absent);
         for range in undone.take(max) {
             let owner = |lease| self.leases.get(lease).map(|lease| lease.owner);
+            if range.state == State::Unseen && range.count > 0 {
+                // They failed before the state was loaded, and may wait for their time.
+                for (first, last, failure) in self.failures.pieces(range.first, range.last) {
+                    let due = failure.map(|failure| failure.due);
+                    add(Undone {
+                        first,
+                        last,
+                        count: range.count,
+                        state: due
+                            .filter(|due| *due > now)
+                            .map_or(UndoneState::Available, UndoneState::Delayed),
+                    });
+                }
+                continue;
+            }
             add(Undone {
                 first: range.first,
                 last: range.last,

@@ -5,10 +5,11 @@ use std::time::Duration;
 use ratatoskr_core::{
     BrokerConfig, Error,
     groups::{GroupError, GroupHeartbeat, GroupState, MemberEpoch},
+    offset::PartitionIndex,
 };
 
 use super::{Member, committed, group};
-use crate::support::{Bench, TestStorage, settle};
+use crate::support::{Bench, Fault, Operation, TestStorage, settle};
 
 /// Lets time pass for the broker and for its timers, a second at a time.
 async fn wait(bench: &Bench, time: Duration) {
@@ -85,6 +86,53 @@ async fn a_member_that_was_not_heard_of_since_a_restart_has_its_session_from_the
     wait(&bench, Duration::from_secs(8)).await;
     b.beat(&bench).await.unwrap();
     assert_eq!(b.partitions(), [0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_restart_a_silent_member_goes_though_nobody_asks() {
+    let bench = Bench::memory().await;
+    let topic = bench.topic("t", 1).await;
+    Member::join(&bench, "a", &topic).await;
+
+    let bench = bench.reopened().await;
+    wait(&bench, Duration::from_secs(44)).await;
+    let described = bench.broker.describe_group(&group("g")).await.unwrap();
+    assert_eq!(described.members.len(), 1);
+
+    let bench = bench.reopened().await;
+    wait(&bench, Duration::from_secs(50)).await;
+    let described = bench.broker.describe_group(&group("g")).await.unwrap();
+    assert_eq!(described.members, []);
+    assert_eq!(described.state, GroupState::Empty);
+}
+
+#[tokio::test(start_paused = true)]
+async fn state_that_cannot_be_read_at_the_start_is_read_later() {
+    let bench = Bench::memory().await;
+    let topic = bench.topic("t", 1).await;
+    Member::join(&bench, "a", &topic).await;
+    let own = crate::support::topic("_rt.groups");
+    for partition in 0..16 {
+        let partition = PartitionIndex::new(partition);
+        for _ in 0..3 {
+            let broken = Fault::broken();
+            bench.storage.fail(Operation::Read, &own, partition, broken);
+        }
+    }
+    let bench = bench.reopened().await;
+    wait(&bench, Duration::from_mins(2)).await;
+    let described = bench.broker.describe_group(&group("g")).await.unwrap();
+    assert_eq!(described.members, []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broker_without_groups_makes_no_place_for_them() {
+    let bench = Bench::memory().await;
+    bench.topic("t", 1).await;
+    for bench in [bench.reopened().await, bench] {
+        wait(&bench, Duration::from_mins(1)).await;
+        assert_eq!(bench.broker.list_topics().len(), 1);
+    }
 }
 
 #[tokio::test(start_paused = true)]

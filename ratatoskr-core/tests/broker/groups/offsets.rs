@@ -270,3 +270,23 @@ async fn a_group_that_nobody_needs_goes_in_time() {
     pass(Duration::from_mins(1)).await;
     assert_eq!(committed(&bench, "g", &topic).await, Some(0));
 }
+
+#[tokio::test(start_paused = true)]
+async fn after_a_restart_offsets_are_let_go_in_time_though_nobody_asks() {
+    let bench = Bench::memory().await;
+    let topic = bench.topic("t", 1).await;
+    let offsets = [commit(&topic, 0, 0)];
+    commit_alone(&bench, "g", &offsets).await.unwrap();
+
+    let config = BrokerConfig {
+        offsets_retention: Duration::from_mins(30),
+        ..BrokerConfig::default()
+    };
+    let bench = Bench::over(bench.storage.clone(), config).await;
+    bench.clock.advance(Duration::from_mins(31));
+    tokio::time::sleep(Duration::from_secs(40)).await;
+    settle().await;
+    // With the built-in retention of a week whoever asks now would still find it.
+    let bench = bench.reopened().await;
+    assert!(bench.broker.list_groups().await.unwrap().is_empty());
+}

@@ -1,15 +1,18 @@
 //! Groups are created, changed, described and deleted.
 
+use std::sync::Arc;
+
 use ratatoskr_core::{
-    Error,
+    Broker, BrokerConfig, Error,
     broker::{AcquireOptions, NewQueue, RecordState},
     delivery::{QueueConfig, QueueConfigChange, QueueError, SettleAction},
     offset::Offset,
     record::Record,
+    time::ManualClock,
 };
 
 use super::{Queue, consumer, group, values};
-use crate::support::Bench;
+use crate::support::{Bench, START, TestStorage};
 
 fn change(config: &[(&str, &str)]) -> QueueConfigChange {
     let mut change = QueueConfigChange::default();
@@ -70,6 +73,56 @@ async fn a_group_is_created_changed_described_and_deleted_for_good() {
     }
     let bench = bench.reopened().await;
     assert!(bench.broker.queue_list().await.unwrap().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broker_has_defaults_of_its_own_that_a_group_keeps_once_it_is_made() {
+    let config = BrokerConfig {
+        queue_defaults: QueueConfig {
+            attempts_max: 2,
+            ..QueueConfig::default()
+        },
+        ..BrokerConfig::default()
+    };
+    let bench = Bench::over(TestStorage::memory(), config).await;
+    let orders = bench.topic("orders", 1).await;
+    let attempts = async |bench: &Bench, name: &str| {
+        let described = bench.broker.queue_describe(&group(name)).await;
+        described.unwrap().config.attempts_max
+    };
+    let create = async |bench: &Bench, name: &str, values: &[(&str, &str)]| {
+        let new = NewQueue {
+            config: change(values),
+        };
+        bench.broker.queue_create(&group(name), new).await.unwrap();
+    };
+    create(&bench, "silent", &[("lease_ms", "5s")]).await;
+    create(&bench, "outspoken", &[("attempts_max", "7")]).await;
+    let options = AcquireOptions::default();
+    bench
+        .broker
+        .queue_acquire(&group("acquiring"), &orders, &consumer("a"), &options)
+        .await
+        .unwrap();
+    assert_eq!(attempts(&bench, "silent").await, 2);
+    assert_eq!(attempts(&bench, "outspoken").await, 7);
+    assert_eq!(attempts(&bench, "acquiring").await, 2);
+
+    // The next broker has the built-in ones.
+    let bench = bench.reopened().await;
+    create(&bench, "later", &[]).await;
+    assert_eq!(attempts(&bench, "later").await, 5);
+    assert_eq!(attempts(&bench, "silent").await, 2);
+}
+
+#[tokio::test]
+async fn a_broker_with_defaults_that_no_group_may_have_does_not_open() {
+    let mut config = BrokerConfig::default();
+    config.queue_defaults.attempts_max = 0;
+    let clock = Arc::new(ManualClock::at(START));
+    let opened = Broker::builder(TestStorage::memory(), clock).config(config);
+    let error = opened.open().await.unwrap_err();
+    assert!(matches!(error, Error::InvalidConfig(_)), "{error}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -62,7 +62,15 @@ async fn a_consumer_may_see_a_record_again_later_also_over_a_restart() {
     queue.settle("a", &acquired, retry_after(60)).await;
     assert_eq!(queue.values("a", 9).await, ["1"]);
     let queue = queue.reopened().await;
+    let first_of = async |queue: &Queue| {
+        let peeked = queue.bench.broker.queue_peek(&queue.group, &queue.topic, 9);
+        let first = peeked.await.unwrap().remove(0);
+        (first.delivery_count, first.state)
+    };
+    let due = START.plus(Duration::from_mins(1));
+    assert_eq!(first_of(&queue).await, (1, RecordState::Delayed(due)));
     assert_eq!(queue.values("b", 9).await, ["1"]);
+    assert_eq!(first_of(&queue).await, (1, RecordState::Delayed(due)));
     queue.pass(Duration::from_mins(1)).await;
     let acquired = queue.acquire("b", 9).await;
     assert_eq!(values(&acquired)[0], "0");

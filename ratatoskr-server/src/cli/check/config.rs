@@ -3,14 +3,14 @@
 use super::Finding;
 use crate::{
     cli::{exit::Outcome, node},
-    config::{KEYS, Origin},
+    config::{Origin, keys},
 };
 
 /// # Errors
 /// The first value or name that is wrong.
 pub(super) fn check(node: &node::Options) -> Outcome<Vec<Finding>> {
     let loaded = node.load()?;
-    let rows = KEYS.iter().zip(&loaded.values);
+    let rows = keys().zip(&loaded.values);
     Ok(rows
         .map(|(key, (value, origin))| {
             let detail = match origin {

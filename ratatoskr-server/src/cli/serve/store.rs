@@ -6,6 +6,7 @@ use std::{path::Path, sync::Arc};
 use ratatoskr_core::name::TopicId;
 use ratatoskr_core::{
     Broker, BrokerConfig,
+    delivery::QueueConfig,
     storage::{IoKind, StorageError},
 };
 use ratatoskr_storage::{MemoryStorage, MmapOptions, MmapStorage, SystemClock};
@@ -42,17 +43,7 @@ impl Store {
             tracing::info!(recovery = ?disk.recovery(), "data directory opened");
             (disk.broker(), Some(disk))
         };
-        let config = BrokerConfig {
-            auto_create_topics: settings.auto_create_topics,
-            partitions_default: settings.partitions_default,
-            in_flight_bytes_max: settings.in_flight_bytes_max,
-            retention_interval: settings.retention_interval,
-            compaction_interval: settings.compaction_interval,
-            group_initial_rebalance_delay: settings.group_initial_rebalance_delay,
-            compaction_bytes_per_second: settings.compaction_bytes_per_second,
-            compaction_key_map_bytes_max: settings.compaction_key_map_bytes_max,
-            ..BrokerConfig::default()
-        };
+        let config = configured(settings)?;
         let opened = builder.config(config).open().await;
         let broker = opened.map_err(|error| Failure::of(&error))?;
         Ok(Self { broker, disk })
@@ -80,6 +71,38 @@ impl Store {
             Failure::new(Exit::Failure, "the last checkpoint could not be written").because(error)
         })
     }
+}
+
+/// What of the settings the broker is configured with.
+///
+/// # Errors
+/// The defaults of queue groups do not go together, which reading the settings has looked at.
+fn configured(settings: &Settings) -> Outcome<BrokerConfig> {
+    let (groups, queues) = (&settings.groups, &settings.queues);
+    let queue_defaults = queues.defaults.apply_to(&QueueConfig::default());
+    Ok(BrokerConfig {
+        auto_create_topics: settings.auto_create_topics,
+        partitions_default: settings.partitions_default,
+        in_flight_bytes_max: settings.in_flight_bytes_max,
+        retention_interval: settings.retention_interval,
+        compaction_interval: settings.compaction_interval,
+        group_initial_rebalance_delay: settings.group_initial_rebalance_delay,
+        compaction_bytes_per_second: settings.compaction_bytes_per_second,
+        compaction_key_map_bytes_max: settings.compaction_key_map_bytes_max,
+        groups_max: groups.groups_max,
+        group_members_max: groups.members_max,
+        group_member_topics_max: groups.member_topics_max,
+        group_offsets_max: groups.offsets_max,
+        offset_metadata_bytes_max: groups.offset_metadata_bytes_max,
+        group_session_timeout: groups.session_timeout,
+        group_heartbeat_interval: groups.heartbeat_interval,
+        group_rebalance_timeout_max: groups.rebalance_timeout_max,
+        offsets_retention: groups.offsets_retention,
+        queue_groups_max: queues.groups_max,
+        queue_delayed_records_max: queues.delayed_records_max,
+        queue_defaults: queue_defaults.map_err(|error| Failure::usage(error.to_string()))?,
+        ..BrokerConfig::default()
+    })
 }
 
 /// Why a data directory cannot be opened, for the one who named it.

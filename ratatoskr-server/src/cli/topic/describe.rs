@@ -32,6 +32,8 @@ pub(super) struct Options {
 struct Described {
     name: String,
     id: String,
+    /// Whether the broker keeps its own state there.
+    internal: bool,
     config: BTreeMap<&'static str, String>,
     partitions: Vec<Part>,
 }
@@ -131,11 +133,17 @@ pub(super) fn print(topic: &TopicDescription, style: Style, out: &mut impl Write
     let described = Described {
         name: topic.name.to_string(),
         id: topic.id.to_string(),
+        internal: topic.name.is_internal(),
         config: topic.config.entries().into_iter().collect(),
         partitions: topic.partitions.iter().map(Part::of).collect(),
     };
     output::one(style, &described, out, |out, wide| {
-        writeln!(out, "{}  {}\n", described.name, described.id)?;
+        let whose = if described.internal {
+            "  internal: the broker keeps its own state here"
+        } else {
+            ""
+        };
+        writeln!(out, "{}  {}{whose}\n", described.name, described.id)?;
         let columns = if wide {
             Part::COLUMNS.len()
         } else {

@@ -15,13 +15,18 @@ const EXAMPLES: &str = "\
 Examples:
   $ ratatoskr topic ls
   $ ratatoskr topic ls --output wide
-  $ ratatoskr topic ls --output json";
+  $ ratatoskr topic ls --output json
+  $ ratatoskr topic ls --internal";
 
-/// Nothing to choose.
+/// Which ones.
 #[derive(Debug, clap::Args)]
 #[group(skip)]
 #[command(after_help = EXAMPLES)]
-pub(super) struct Options {}
+pub(super) struct Options {
+    /// List the topics as well in which the broker keeps its own state
+    #[arg(long)]
+    internal: bool,
+}
 
 /// A topic in a list.
 #[derive(Debug, Serialize)]
@@ -34,6 +39,7 @@ struct Listed {
     cleanup_policy: String,
     compression: String,
     id: String,
+    internal: bool,
 }
 
 impl Listed {
@@ -55,6 +61,7 @@ impl Listed {
             cleanup_policy: cleanup_policy.to_string(),
             compression: compression.to_string(),
             id: topic.id.to_string(),
+            internal: topic.name.is_internal(),
         }
     }
 }
@@ -89,14 +96,17 @@ impl Row for Listed {
 /// # Errors
 /// What the broker answers, or stdout cannot be written to.
 pub(super) async fn run(
-    _: &Options,
+    options: &Options,
     at: &connection::Options,
     style: Style,
     out: &mut impl Write,
 ) -> Outcome {
     let client = at.connect().await?;
     let topics = at.ask(client.list_topics()).await?;
-    let mut rows: Vec<Listed> = topics.iter().map(Listed::of).collect();
+    let shown = topics
+        .iter()
+        .filter(|topic| options.internal || !topic.name.is_internal());
+    let mut rows: Vec<Listed> = shown.map(Listed::of).collect();
     rows.sort_by(|a, b| a.name.cmp(&b.name));
     output::list(style, &rows, out)
 }

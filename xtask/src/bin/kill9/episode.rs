@@ -8,6 +8,7 @@ use ratatoskr_client::{Durability, TopicConfigChange, TopicName};
 use tokio::time::sleep;
 
 use crate::{
+    compacted,
     group::Group,
     history::{Event, History, Recorder},
     ledger::Totals,
@@ -138,7 +139,11 @@ fn topics() -> Vec<Topic> {
 }
 
 /// Runs an episode in an empty directory. The history is as whole as the episode was.
-pub(crate) async fn run(plan: &Plan, program: &Path, directory: &Path) -> (History, Result<()>) {
+pub(crate) async fn run(
+    plan: &Plan,
+    program: &Path,
+    directory: &Path,
+) -> (History, Result<compacted::Report>) {
     let recorder = Recorder::default();
     let ran = run_recorded(plan, program, directory, &recorder).await;
     (recorder.take(), ran)
@@ -149,13 +154,15 @@ async fn run_recorded(
     program: &Path,
     directory: &Path,
     recorder: &Recorder,
-) -> Result<()> {
+) -> Result<compacted::Report> {
     let mut random = fastrand::Rng::with_seed(plan.seed.rotate_left(32));
     let site = Site::new(program, directory, &mut random)?;
     let topics = topics();
+    let keyed = compacted::topic()?;
     // Topics are durable on return: the first life ends as soon as they are created.
     let first = site.start(0).await?.ready().await?;
     load::create(&site.url(), &topics).await?;
+    load::create(&site.url(), std::slice::from_ref(&keyed)).await?;
     queue::create(&site.url()).await?;
     first.kill().await?;
 
@@ -165,6 +172,7 @@ async fn run_recorded(
     let work = queue::Work::start(&site.url(), queued, &mut random)?;
     let read = topics.first().context("no topic is read by a group")?;
     let group = Group::start(&site.url(), read, &mut random)?;
+    let mut compacting = compacted::Work::start(&site.url(), &keyed, &mut random);
     for (life, death) in (1..).zip(&plan.deaths) {
         let starting = site.start(life).await?;
         match *death {
@@ -189,6 +197,7 @@ async fn run_recorded(
     let life = plan.deaths.len() as u64 + 1;
     let mut server = site.start(life).await?.ready().await?;
     load.finish().await?;
+    compacting.settle().await?;
     work.finish(directory).await?;
     group.finish().await?;
     if plan.restarts_in_order {
@@ -196,5 +205,7 @@ async fn run_recorded(
         server = site.start(life + 1).await?.ready().await?;
     }
     load::read_back(&site.url(), &topics, recorder).await?;
-    server.stop().await
+    let report = compacting.finish(directory).await?;
+    server.stop().await?;
+    Ok(report)
 }

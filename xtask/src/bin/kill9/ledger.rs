@@ -8,8 +8,10 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde_json::json;
+
+use crate::compacted::Report;
 
 /// What a run did.
 #[derive(Debug, Default)]
@@ -32,9 +34,35 @@ pub(crate) struct Totals {
     pub(crate) unknown: u64,
     /// Records that readers were given, without those read back at the end.
     pub(crate) read: u64,
+    /// Acknowledged records of the compacted topic that were gone at the end.
+    pub(crate) removed: u64,
+    /// Times that a reader of that topic found the latest record of a key.
+    pub(crate) proved: u64,
+    /// Times that it found nothing of a key, its tombstone having gone in its time.
+    pub(crate) gone: u64,
 }
 
+/// With so many data directories something must have been compacted.
+const EPISODES_ENOUGH: u64 = 5;
+
 impl Totals {
+    pub(crate) fn compacted(&mut self, report: &Report) {
+        self.removed += report.removed;
+        self.proved += report.proved;
+        self.gone += report.gone;
+    }
+
+    /// # Errors
+    /// What was to be tested did not happen.
+    pub(crate) fn check(&self) -> Result<()> {
+        let happened = self.removed > 0 && self.proved > 0 && self.gone > 0;
+        ensure!(
+            happened || self.episodes < EPISODES_ENOUGH,
+            "nothing was compacted, or no tombstone went: nothing was proved of it"
+        );
+        Ok(())
+    }
+
     pub(crate) fn add(&mut self, other: &Self) {
         self.kills += other.kills;
         self.kills_starting += other.kills_starting;
@@ -53,7 +81,8 @@ impl std::fmt::Display for Totals {
         write!(
             f,
             "{} kills ({} while starting, {} while ending) of {} data directories; {} sends: {} acknowledged, \
-             {} failed, {} unknown; {} records read meanwhile",
+             {} failed, {} unknown; {} records read meanwhile; {} records compacted away, {} latest ones found, \
+             {} keys gone with their tombstones",
             self.kills,
             self.kills_starting,
             self.kills_ending,
@@ -63,6 +92,9 @@ impl std::fmt::Display for Totals {
             self.failed,
             self.unknown,
             self.read,
+            self.removed,
+            self.proved,
+            self.gone,
         )
     }
 }
@@ -92,6 +124,9 @@ pub(crate) fn append(
         "failed": totals.failed,
         "unknown": totals.unknown,
         "read": totals.read,
+        "compacted_away": totals.removed,
+        "latest_found": totals.proved,
+        "keys_gone": totals.gone,
         "took_seconds": took.as_secs(),
         "passed": outcome.is_ok(),
         "problem": outcome.as_ref().err().map(|error| format!("{error:#}")),

@@ -2,18 +2,20 @@
 //! checked: what `cargo xtask kill9` runs.
 //!
 //! ```text
-//! main      rounds, options, progress, verdict
-//! ├ episode  one data directory: start, work, kill, again and again, then read everything back
-//! │ ├ server   the broker's process
-//! │ ├ load     producers and readers that outlive it
-//! │ ├ group    members of a consumer group, and what it commits
-//! │ └ queue    consumers of a queue, and what may not have happened to its records
-//! ├ history  what they were told and saw, and the checker that finds broken promises in it
-//! └ ledger   a line for each run
+//! main         rounds, options, progress, verdict
+//! ├ episode     one data directory: start, work, kill, again and again, then read everything back
+//! │ ├ server    the broker's process
+//! │ ├ load      producers and readers that outlive it
+//! │ ├ group     members of a consumer group, and what it commits
+//! │ ├ queue     consumers of a queue, and what may not have happened to its records
+//! │ └ compacted a compacted topic, and what must be found in it
+//! ├ history     what they were told and saw, and the checker that finds broken promises in it
+//! └ ledger      a line for each run
 //! ```
 //! A seed decides how many kills a data directory sees, when they come, and who sends what. The
 //! machine decides the rest, so a seed repeats the choices, not the moment between two instructions.
 
+mod compacted;
 mod episode;
 mod group;
 mod history;
@@ -79,6 +81,7 @@ async fn run(options: &Options) -> Result<()> {
     let start = Instant::now();
     let mut totals = Totals::default();
     let outcome = episodes(options, seed, start, &mut totals).await;
+    let outcome = outcome.and_then(|()| totals.check());
     ledger::append(&options.directory, seed, &totals, start.elapsed(), &outcome)?;
     println!("{totals}; {:.0} s", start.elapsed().as_secs_f64());
     outcome
@@ -127,7 +130,10 @@ async fn episode(options: &Options, plan: &episode::Plan, totals: &mut Totals) -
     let (history, ran) = episode::run(plan, &program(options)?, directory.path()).await;
     totals.add(&plan.totals(&history));
     let verdict = match ran {
-        Ok(()) => judge(&history),
+        Ok(report) => {
+            totals.compacted(&report);
+            judge(&history)
+        }
         // What was read back is not whole: the history proves nothing.
         Err(error) => Err(error),
     };

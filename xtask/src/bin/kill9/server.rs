@@ -84,6 +84,8 @@ impl Site {
             .args(["--native-listen", &self.address.to_string()])
             .args(["--kafka-listen", "none"])
             .args(["--set", "log.format=json"])
+            // Compaction is to be at work whenever the broker is killed.
+            .args(["--set", "topics.compaction_interval=50ms"])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

@@ -43,7 +43,8 @@ fn key(tag: Tag) -> String {
     format!("{}-{}", tag.producer, tag.sequence % KEYS)
 }
 
-fn value(tag: Tag) -> Vec<u8> {
+/// The value of this tag's record.
+pub(crate) fn value(tag: Tag) -> Vec<u8> {
     let mut random = fastrand::Rng::with_seed((u64::from(tag.producer) << 40) ^ tag.sequence);
     let filler = usize::try_from(random.u64(..FILLER_BYTES_MAX)).unwrap_or_default();
     let mut value = Vec::with_capacity(FIXED + filler);
