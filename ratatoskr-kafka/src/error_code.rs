@@ -60,7 +60,12 @@ codes! {
     GroupSubscribedToTopic = 86,
     InvalidRecord = 87,
     UnknownTopicId = 100,
+    FencedMemberEpoch = 110,
+    UnreleasedInstanceId = 111,
+    UnsupportedAssignor = 112,
+    StaleMemberEpoch = 113,
     UnsupportedEndpointType = 115,
+    InvalidRegularExpression = 128,
 }
 
 impl ErrorCode {

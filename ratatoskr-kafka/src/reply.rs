@@ -143,6 +143,21 @@ impl Reply {
         }
     }
 
+    /// A structure of the flexible encoding that may be null.
+    pub(crate) fn nullable_structure<T>(
+        &mut self,
+        structure: Option<T>,
+        write: impl FnOnce(&mut Self, T),
+    ) {
+        match structure {
+            None => self.i8(-1),
+            Some(structure) => {
+                self.i8(1);
+                write(self, structure);
+            }
+        }
+    }
+
     pub(crate) fn null_array(&mut self) {
         self.length(None);
     }
@@ -153,6 +168,19 @@ impl Reply {
         let at = self.head.len();
         let slices = batches.into_slices().into_iter();
         self.inserted.extend(slices.map(|slice| (at, slice)));
+    }
+
+    /// The end of a structure with these tagged fields, of which each has its number and its bytes.
+    pub(crate) fn tagged_fields(&mut self, fields: &[(u32, &[u8])]) {
+        if !self.flexible {
+            return;
+        }
+        self.unsigned_varint(u32::try_from(fields.len()).unwrap_or(u32::MAX));
+        for (number, bytes) in fields {
+            self.unsigned_varint(*number);
+            self.unsigned_varint(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
+            self.head.put_slice(bytes);
+        }
     }
 
     /// The end of a structure: no tagged fields.

@@ -9,6 +9,9 @@ use crate::{
 };
 
 pub(super) const KEY: i16 = 18;
+/// An array of one feature, and its levels from 1 to 1: the consumer groups of KIP-848. No other is
+/// finalized before it works.
+const FEATURES: &[u8] = b"\x02\x0egroup.version\0\x01\0\x01\0";
 
 pub(super) fn handle(_: &Session, request: &mut Request<'_>) -> Result<Handled, Malformed> {
     let version = request.version;
@@ -31,8 +34,8 @@ pub(super) fn handle(_: &Session, request: &mut Request<'_>) -> Result<Handled, 
     if version >= 1 {
         reply.throttle_time();
     }
-    // No features: none is finalized before it works.
-    reply.end_of_structure();
+    // Features that can be finalized, the epoch of that, and those that are.
+    reply.tagged_fields(&[(0, FEATURES), (1, &[0; 8]), (2, FEATURES)]);
     Ok(Handled::Answer(reply))
 }
 

@@ -5,6 +5,8 @@
 
 mod alter_configs;
 mod api_versions;
+mod consumer_group_describe;
+mod consumer_group_heartbeat;
 mod coordinator;
 mod create_partitions;
 mod create_topics;
@@ -228,6 +230,18 @@ pub(crate) static APIS: &[Api] = &[
         versions: 0..=2,
         flexible_from: 0,
         handle: describe_cluster::handle,
+    },
+    Api {
+        key: 68,
+        versions: 0..=1,
+        flexible_from: 0,
+        handle: consumer_group_heartbeat::handle,
+    },
+    Api {
+        key: 69,
+        versions: 0..=1,
+        flexible_from: 0,
+        handle: consumer_group_describe::handle,
     },
 ];
 

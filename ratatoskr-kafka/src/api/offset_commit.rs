@@ -5,7 +5,7 @@
 
 use ratatoskr_core::{
     Error,
-    groups::{Committer, GroupError, MemberEpoch, OffsetCommit},
+    groups::{Committer, GroupError, GroupKind, MemberEpoch, OffsetCommit},
     name::GroupId,
     offset::Offset,
 };
@@ -143,11 +143,23 @@ async fn commit_valid(
         instance: instance_id(commit.instance.as_deref())?,
         generation: MemberEpoch::new(commit.generation),
     };
-    let outcome = broker.commit_offsets_as(group, &committer, offsets).await;
-    outcome.map_err(|error| match error {
-        Error::Group(GroupError::UnknownGroup(_)) => ErrorCode::IllegalGeneration,
-        error => code(&error),
-    })
+    match broker.commit_offsets_as(group, &committer, offsets).await {
+        Ok(()) => Ok(()),
+        Err(Error::Group(GroupError::UnknownGroup(_))) => Err(ErrorCode::IllegalGeneration),
+        Err(Error::Group(GroupError::FencedMember { .. } | GroupError::NotAssigned { .. })) => {
+            Err(outdated(session, group).await)
+        }
+        Err(error) => Err(code(&error)),
+    }
+}
+
+/// What it is called that the member's generation is another one: in a group that the broker manages
+/// it is an epoch.
+async fn outdated(session: &Session, group: &GroupId) -> ErrorCode {
+    match session.broker().describe_group(group).await {
+        Ok(described) if described.kind == GroupKind::Consumer => ErrorCode::StaleMemberEpoch,
+        _ => ErrorCode::IllegalGeneration,
+    }
 }
 
 /// The commit of one partition, as far as it can be told wrong by itself.

@@ -2,16 +2,18 @@
 
 use kafka_protocol::{
     messages::{
-        ApiKey, DeleteGroupsRequest, DeleteGroupsResponse, DescribeGroupsRequest,
-        DescribeGroupsResponse, FindCoordinatorRequest, FindCoordinatorResponse, GroupId,
-        HeartbeatRequest, HeartbeatResponse, JoinGroupRequest, JoinGroupResponse,
-        LeaveGroupRequest, LeaveGroupResponse, ListGroupsRequest, ListGroupsResponse,
-        OffsetCommitRequest, OffsetCommitResponse, OffsetDeleteRequest, OffsetDeleteResponse,
-        OffsetFetchRequest, OffsetFetchResponse, ResponseHeader, SyncGroupRequest,
-        SyncGroupResponse, join_group_request::JoinGroupRequestProtocol,
-        leave_group_request::MemberIdentity, offset_commit_request as commit,
-        offset_delete_request as forget, offset_fetch_request as fetch,
-        sync_group_request::SyncGroupRequestAssignment,
+        ApiKey, ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse,
+        ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, DeleteGroupsRequest,
+        DeleteGroupsResponse, DescribeGroupsRequest, DescribeGroupsResponse,
+        FindCoordinatorRequest, FindCoordinatorResponse, GroupId, HeartbeatRequest,
+        HeartbeatResponse, JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest,
+        LeaveGroupResponse, ListGroupsRequest, ListGroupsResponse, OffsetCommitRequest,
+        OffsetCommitResponse, OffsetDeleteRequest, OffsetDeleteResponse, OffsetFetchRequest,
+        OffsetFetchResponse, ResponseHeader, SyncGroupRequest, SyncGroupResponse,
+        consumer_group_heartbeat_request as heartbeat,
+        join_group_request::JoinGroupRequestProtocol, leave_group_request::MemberIdentity,
+        offset_commit_request as commit, offset_delete_request as forget,
+        offset_fetch_request as fetch, sync_group_request::SyncGroupRequestAssignment,
     },
     protocol::{Decodable, Encodable},
 };
@@ -24,6 +26,8 @@ use crate::{
 
 /// The group that the requests are about.
 pub(crate) const GROUP: &str = "billing";
+/// One that the broker manages.
+const MANAGED: &str = "managed";
 /// The newest version in which the other implementation knows topics by their names.
 const BY_NAME_MAX: i16 = 9;
 
@@ -141,6 +145,28 @@ fn membership(key: ApiKey, version: i16) -> BytesMut {
         }
         ApiKey::DeleteGroups => {
             let request = DeleteGroupsRequest::default().with_groups_names(vec![group("nobody")]);
+            encoded(&request, version)
+        }
+        ApiKey::ConsumerGroupHeartbeat => {
+            let owned = heartbeat::TopicPartitions::default()
+                .with_topic_id(uuid::Uuid::from_bytes([1; 16]))
+                .with_partitions(vec![0]);
+            let mut request = ConsumerGroupHeartbeatRequest::default()
+                .with_group_id(group(MANAGED))
+                .with_instance_id(None)
+                .with_rebalance_timeout_ms(10_000)
+                .with_subscribed_topic_names(Some(vec![topic("orders")]))
+                .with_server_assignor(Some(text("uniform")))
+                .with_topic_partitions(Some(vec![owned]));
+            if version >= 1 {
+                request.member_id = text("member");
+            }
+            encoded(&request, version)
+        }
+        ApiKey::ConsumerGroupDescribe => {
+            let request = ConsumerGroupDescribeRequest::default()
+                .with_group_ids(vec![group(MANAGED)])
+                .with_include_authorized_operations(true);
             encoded(&request, version)
         }
         other => panic!("no sample of {other:?}"),
@@ -295,6 +321,19 @@ async fn membership_codes(peer: &mut Peer, key: ApiKey, version: i16) -> Vec<i16
         ApiKey::DeleteGroups => {
             let a: DeleteGroupsResponse = peer.answer(key, version, 7).await;
             vec![a.results[0].error_code]
+        }
+        ApiKey::ConsumerGroupHeartbeat => {
+            let a: ConsumerGroupHeartbeatResponse = peer.answer(key, version, 7).await;
+            assert!(a.member_epoch > 0 && a.heartbeat_interval_ms > 0);
+            assert!(a.member_id.is_some() && a.assignment.is_some());
+            vec![a.error_code]
+        }
+        ApiKey::ConsumerGroupDescribe => {
+            let a: ConsumerGroupDescribeResponse = peer.answer(key, version, 7).await;
+            let described = &a.groups[0];
+            assert_eq!(described.assignor_name.as_str(), "uniform");
+            assert_eq!(described.members.len(), 2);
+            vec![described.error_code]
         }
         other => panic!("no sample of {other:?}"),
     }

@@ -5,6 +5,7 @@ mod group_samples;
 mod groups;
 mod hostile;
 mod limits;
+mod managed_groups;
 mod offsets;
 mod samples;
 mod support;
