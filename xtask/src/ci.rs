@@ -13,7 +13,7 @@ use crate::{
 /// Disk states that the crash model visits.
 const CRASH_STATES: u64 = 20_000;
 /// Requests that are changed at random.
-const FUZZED: u64 = 20_000;
+const FUZZED: u64 = 50_000;
 /// Times the broker is killed.
 const KILLS: u64 = 50;
 
