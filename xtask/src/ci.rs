@@ -5,13 +5,15 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use crate::{
-    counters, crashmodel, dependencies, features, interop, kill9, lint,
+    counters, crashmodel, dependencies, features, fuzz, interop, kill9, lint,
     process::{cargo, root, run as run_visibly},
     rounds, test, tidy, workspace,
 };
 
 /// Disk states that the crash model visits.
 const CRASH_STATES: u64 = 20_000;
+/// Requests that are changed at random.
+const FUZZED: u64 = 50_000;
 /// Times the broker is killed.
 const KILLS: u64 = 50;
 
@@ -20,7 +22,7 @@ type Step = fn() -> Result<()>;
 /// # Errors
 /// The first step that fails, by name.
 pub(crate) fn run() -> Result<()> {
-    let steps: [(&str, Step); 11] = [
+    let steps: [(&str, Step); 12] = [
         ("tidy", tidy::run),
         ("dependencies", dependencies::run),
         ("lint", lint::run),
@@ -29,6 +31,7 @@ pub(crate) fn run() -> Result<()> {
         ("examples", examples),
         ("features", features::run),
         ("crashmodel", crashmodel),
+        ("fuzz", fuzz),
         ("kill9", kill9),
         ("interop", interop),
         ("counters", counters),
@@ -73,6 +76,10 @@ fn crashmodel() -> Result<()> {
         return Ok(());
     }
     crashmodel::run(&rounds::Options::rounds(CRASH_STATES))
+}
+
+fn fuzz() -> Result<()> {
+    fuzz::run(&rounds::Options::rounds(FUZZED))
 }
 
 fn kill9() -> Result<()> {

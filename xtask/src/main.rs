@@ -12,6 +12,7 @@ mod crashmodel;
 mod dependencies;
 mod features;
 mod floors;
+mod fuzz;
 mod interop;
 mod kill9;
 mod lint;
@@ -45,6 +46,8 @@ enum Command {
     Coverage(coverage::Options),
     /// Rebuilds the disk as a crash could have left it, recovers, and checks.
     Crashmodel(rounds::Options),
+    /// Sends requests of Kafka's protocol that were changed at random.
+    Fuzz(rounds::Options),
     /// Kills the real broker under load, restarts it, and checks what was promised.
     Kill9(rounds::Options),
     /// The clients that Kafka's users have, against the broker.
@@ -70,6 +73,7 @@ fn main() -> ExitCode {
         Command::Features => features::run(),
         Command::Coverage(options) => coverage::run(&options),
         Command::Crashmodel(options) => crashmodel::run(&options),
+        Command::Fuzz(options) => fuzz::run(&options),
         Command::Kill9(options) => kill9::run(&options),
         Command::Interop(options) => interop::run(&options),
         Command::Counters(options) => counters::run(&options),

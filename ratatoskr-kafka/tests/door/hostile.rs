@@ -1,10 +1,13 @@
 //! Requests that are not what they say: each costs its sender the connection at most.
 
+use std::time::Duration;
+
 use kafka_protocol::messages::{
     ApiKey, DescribeConfigsRequest, DescribeConfigsResponse, MetadataRequest, MetadataResponse,
     describe_configs_request::DescribeConfigsResource, metadata_request::MetadataRequestTopic,
 };
 use ratatoskr_core::bytes::BytesMut;
+use tokio::time::timeout;
 
 use crate::{
     samples::{self, About, topic},
@@ -34,12 +37,17 @@ async fn server() -> (Server, [u8; 16]) {
     (server, *id.as_bytes())
 }
 
-/// Sends each request on a connection of its own. Whatever comes of it, the connection must end when
-/// its peer goes, without a panic, and others must be served as before.
-async fn survives(server: &Server, requests: impl Iterator<Item = BytesMut>) {
+/// How long a request has to be answered, or to close its connection, before its peer goes. The clock
+/// of these tests stands still while anybody has something to do, so this is never too short.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Sends each request on a connection of its own, and lets the broker do what comes of it. The
+/// connection must end when its peer goes, without a panic, and others must be served as before.
+pub(crate) async fn survives(server: &Server, requests: impl Iterator<Item = BytesMut>) {
     for request in requests {
         let mut peer = server.connect();
         peer.send_bytes(&framed(&request)).await;
+        let _ = timeout(PATIENCE, peer.next()).await;
         peer.leave().await;
     }
     let mut neighbour = server.connect();
@@ -50,13 +58,34 @@ async fn survives(server: &Server, requests: impl Iterator<Item = BytesMut>) {
     assert_eq!(answer.topics[0].error_code, 0);
 }
 
+/// The request, ending at each byte behind what every request begins with.
+pub(crate) fn cut(whole: &BytesMut) -> impl Iterator<Item = BytesMut> {
+    (8..whole.len()).map(|end| BytesMut::from(&whole[..end]))
+}
+
+/// The request with each of the numbers at each place behind what every request begins with.
+pub(crate) fn changed(whole: &BytesMut) -> impl Iterator<Item = BytesMut> {
+    let numbers = NUMBERS.iter().map(|number| number.to_be_bytes().to_vec());
+    let odd: Vec<Vec<u8>> = numbers.chain(VARINTS.map(<[u8]>::to_vec)).collect();
+    (8..whole.len()).flat_map(move |at| {
+        let changed = odd.clone().into_iter().map(move |odd| {
+            let mut changed = whole.clone();
+            for (to, from) in changed[at..].iter_mut().zip(odd) {
+                *to = from;
+            }
+            changed
+        });
+        changed.collect::<Vec<_>>()
+    })
+}
+
 /// A request without its length.
 fn request(about: &About<'_>, key: ApiKey, version: i16) -> BytesMut {
     let mut frame = frame(key, version, 7, &about.request(key, version));
     frame.split_off(4)
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn requests_that_end_anywhere_are_survived() {
     let (server, id) = server().await;
     let about = About {
@@ -66,12 +95,11 @@ async fn requests_that_end_anywhere_are_survived() {
     };
     for (key, version) in samples::all() {
         let whole = request(&about, key, version);
-        let cut = (8..whole.len()).map(|end| BytesMut::from(&whole[..end]));
-        survives(&server, cut).await;
+        survives(&server, cut(&whole)).await;
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn numbers_that_cannot_be_are_survived() {
     let (server, id) = server().await;
     let about = About {
@@ -84,19 +112,7 @@ async fn numbers_that_cannot_be_are_survived() {
         let older = (min.max(3).min(max)..=max).find(|&v| key.request_header_version(v) < 2);
         for version in [Some(max), older].into_iter().flatten() {
             let whole = request(&about, key, version);
-            let numbers = NUMBERS.iter().map(|number| number.to_be_bytes().to_vec());
-            let odd: Vec<Vec<u8>> = numbers.chain(VARINTS.map(<[u8]>::to_vec)).collect();
-            let changed = (8..whole.len()).flat_map(|at| {
-                let whole = &whole;
-                odd.iter().map(move |odd| {
-                    let mut changed = whole.clone();
-                    for (to, from) in changed[at..].iter_mut().zip(odd) {
-                        *to = *from;
-                    }
-                    changed
-                })
-            });
-            survives(&server, changed).await;
+            survives(&server, changed(&whole)).await;
         }
     }
     // All tests of this program together; any of the numbers, believed once, would be more.
@@ -107,7 +123,7 @@ async fn numbers_that_cannot_be_are_survived() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn bytes_at_random_are_survived() {
     let (server, _) = server().await;
     // A cheap generator, the same each time.

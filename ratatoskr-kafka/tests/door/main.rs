@@ -1,9 +1,11 @@
 //! The Kafka door as its clients see it, over a pipe instead of a socket.
 
+mod corpus;
 mod data;
 mod group_samples;
 mod groups;
 mod hostile;
+mod hostile_members;
 mod limits;
 mod managed_groups;
 mod offsets;

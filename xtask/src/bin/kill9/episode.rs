@@ -11,6 +11,7 @@ use crate::{
     compacted,
     group::Group,
     history::{Event, History, Recorder},
+    kafka,
     ledger::Totals,
     load::{self, Load, Topic},
     queue,
@@ -41,6 +42,13 @@ enum Death {
     Working(Duration),
     /// As the one before, but it is asked to end, and killed so long after that.
     Ending(Duration, Duration),
+}
+
+/// What was seen to happen in an episode, beside its history.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Report {
+    pub(crate) compacted: compacted::Report,
+    pub(crate) kafka: kafka::Report,
 }
 
 /// All choices of an episode that are not the load's.
@@ -143,7 +151,7 @@ pub(crate) async fn run(
     plan: &Plan,
     program: &Path,
     directory: &Path,
-) -> (History, Result<compacted::Report>) {
+) -> (History, Result<Report>) {
     let recorder = Recorder::default();
     let ran = run_recorded(plan, program, directory, &recorder).await;
     (recorder.take(), ran)
@@ -154,7 +162,7 @@ async fn run_recorded(
     program: &Path,
     directory: &Path,
     recorder: &Recorder,
-) -> Result<compacted::Report> {
+) -> Result<Report> {
     let mut random = fastrand::Rng::with_seed(plan.seed.rotate_left(32));
     let site = Site::new(program, directory, &mut random)?;
     let topics = topics();
@@ -172,6 +180,7 @@ async fn run_recorded(
     let work = queue::Work::start(&site.url(), queued, &mut random)?;
     let read = topics.first().context("no topic is read by a group")?;
     let group = Group::start(&site.url(), read, &mut random)?;
+    let mut kafka = kafka::Work::start(&site.url(), site.kafka, read, recorder, &mut random);
     let mut compacting = compacted::Work::start(&site.url(), &keyed, &mut random);
     for (life, death) in (1..).zip(&plan.deaths) {
         let starting = site.start(life).await?;
@@ -196,16 +205,19 @@ async fn run_recorded(
     }
     let life = plan.deaths.len() as u64 + 1;
     let mut server = site.start(life).await?.ready().await?;
+    // The others are done when no more records come.
+    kafka.settle().await?;
     load.finish().await?;
     compacting.settle().await?;
     work.finish(directory).await?;
     group.finish().await?;
+    let kafka = kafka.finish().await?;
     if plan.restarts_in_order {
         server.stop().await?;
         server = site.start(life + 1).await?.ready().await?;
     }
     load::read_back(&site.url(), &topics, recorder).await?;
-    let report = compacting.finish(directory).await?;
+    let compacted = compacting.finish(directory).await?;
     server.stop().await?;
-    Ok(report)
+    Ok(Report { compacted, kafka })
 }

@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
-use crate::compacted::Report;
+use crate::episode::Report;
 
 /// What a run did.
 #[derive(Debug, Default)]
@@ -40,25 +40,44 @@ pub(crate) struct Totals {
     pub(crate) proved: u64,
     /// Times that it found nothing of a key, its tombstone having gone in its time.
     pub(crate) gone: u64,
+    /// Batches that producers of Kafka's protocol sent again.
+    pub(crate) kafka_resent: u64,
+    /// Generations that the groups of Kafka's protocol had.
+    pub(crate) kafka_generations: u64,
+    /// Acknowledged commits of their members.
+    pub(crate) kafka_commits: u64,
 }
 
-/// With so many data directories something must have been compacted.
+/// With so many data directories something must have been compacted, and sent again.
 const EPISODES_ENOUGH: u64 = 5;
 
 impl Totals {
-    pub(crate) fn compacted(&mut self, report: &Report) {
-        self.removed += report.removed;
-        self.proved += report.proved;
-        self.gone += report.gone;
+    pub(crate) fn report(&mut self, report: &Report) {
+        let Report { compacted, kafka } = report;
+        self.removed += compacted.removed;
+        self.proved += compacted.proved;
+        self.gone += compacted.gone;
+        self.kafka_resent += kafka.resent;
+        self.kafka_generations += kafka.generations;
+        self.kafka_commits += kafka.commits;
     }
 
     /// # Errors
     /// What was to be tested did not happen.
     pub(crate) fn check(&self) -> Result<()> {
-        let happened = self.removed > 0 && self.proved > 0 && self.gone > 0;
+        if self.episodes < EPISODES_ENOUGH {
+            return Ok(());
+        }
         ensure!(
-            happened || self.episodes < EPISODES_ENOUGH,
+            self.removed > 0 && self.proved > 0 && self.gone > 0,
             "nothing was compacted, or no tombstone went: nothing was proved of it"
+        );
+        // Each group begins with one generation.
+        ensure!(
+            self.kafka_resent > 0
+                && self.kafka_generations > self.episodes
+                && self.kafka_commits > 0,
+            "no producer of Kafka's sent anything again, or no group met: nothing was proved of it"
         );
         Ok(())
     }
@@ -82,7 +101,7 @@ impl std::fmt::Display for Totals {
             f,
             "{} kills ({} while starting, {} while ending) of {} data directories; {} sends: {} acknowledged, \
              {} failed, {} unknown; {} records read meanwhile; {} records compacted away, {} latest ones found, \
-             {} keys gone with their tombstones",
+             {} keys gone with their tombstones; Kafka's clients: {} batches sent again, {} generations, {} commits",
             self.kills,
             self.kills_starting,
             self.kills_ending,
@@ -95,6 +114,9 @@ impl std::fmt::Display for Totals {
             self.removed,
             self.proved,
             self.gone,
+            self.kafka_resent,
+            self.kafka_generations,
+            self.kafka_commits,
         )
     }
 }
@@ -127,6 +149,9 @@ pub(crate) fn append(
         "compacted_away": totals.removed,
         "latest_found": totals.proved,
         "keys_gone": totals.gone,
+        "kafka_resent": totals.kafka_resent,
+        "kafka_generations": totals.kafka_generations,
+        "kafka_commits": totals.kafka_commits,
         "took_seconds": took.as_secs(),
         "passed": outcome.is_ok(),
         "problem": outcome.as_ref().err().map(|error| format!("{error:#}")),

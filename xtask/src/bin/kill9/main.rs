@@ -8,6 +8,7 @@
 //! │ ├ load      producers and readers that outlive it
 //! │ ├ group     members of a consumer group, and what it commits
 //! │ ├ queue     consumers of a queue, and what may not have happened to its records
+//! │ ├ kafka     clients that speak Kafka's protocol: producers, and members of a group
 //! │ └ compacted a compacted topic, and what must be found in it
 //! ├ history     what they were told and saw, and the checker that finds broken promises in it
 //! └ ledger      a line for each run
@@ -19,6 +20,7 @@ mod compacted;
 mod episode;
 mod group;
 mod history;
+mod kafka;
 mod ledger;
 mod load;
 mod queue;
@@ -131,7 +133,7 @@ async fn episode(options: &Options, plan: &episode::Plan, totals: &mut Totals) -
     totals.add(&plan.totals(&history));
     let verdict = match ran {
         Ok(report) => {
-            totals.compacted(&report);
+            totals.report(&report);
             judge(&history)
         }
         // What was read back is not whole: the history proves nothing.

@@ -33,6 +33,8 @@ pub(crate) struct Site {
     pub(crate) directory: PathBuf,
     /// Where it listens, in every life.
     pub(crate) address: SocketAddr,
+    /// Where it listens for Kafka's clients.
+    pub(crate) kafka: SocketAddr,
 }
 
 /// A broker that runs.
@@ -44,24 +46,27 @@ pub(crate) struct Server {
 }
 
 impl Site {
-    /// In a directory that nobody else uses, at a port that nobody listens on.
+    /// In a directory that nobody else uses, at ports that nobody listens on.
     ///
     /// # Errors
-    /// No port was free.
+    /// No ports were free.
     pub(crate) fn new(
         program: &Path,
         directory: &Path,
         random: &mut fastrand::Rng,
     ) -> Result<Self> {
         let free = |port: &u16| std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
-        let port = std::iter::repeat_with(|| random.u16(PORTS))
+        let mut ports = std::iter::repeat_with(|| random.u16(PORTS))
             .take(1_000)
-            .find(free)
-            .context("no port is free")?;
+            .filter(free);
+        let native = ports.next().context("no port is free")?;
+        let kafka = ports.find(|port| *port != native);
+        let kafka = kafka.context("no second port is free")?;
         Ok(Self {
             program: program.to_owned(),
             directory: directory.to_owned(),
-            address: (Ipv4Addr::LOCALHOST, port).into(),
+            address: (Ipv4Addr::LOCALHOST, native).into(),
+            kafka: (Ipv4Addr::LOCALHOST, kafka).into(),
         })
     }
 
@@ -82,8 +87,10 @@ impl Site {
             .arg("--data-dir")
             .arg(self.directory.join("data"))
             .args(["--native-listen", &self.address.to_string()])
-            .args(["--kafka-listen", "none"])
+            .args(["--kafka-listen", &self.kafka.to_string()])
             .args(["--set", "log.format=json"])
+            // The lives are too short for members to wait long for one another.
+            .args(["--set", "groups.initial_rebalance_delay=50ms"])
             // Compaction is to be at work whenever the broker is killed.
             .args(["--set", "topics.compaction_interval=50ms"])
             .stdin(Stdio::null())

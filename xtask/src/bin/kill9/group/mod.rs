@@ -1,7 +1,7 @@
 //! A consumer group that reads a topic through all of the broker's lives, with members that come and
 //! go, and somebody who keeps asking what it has committed.
 
-mod ledger;
+pub(crate) mod ledger;
 mod member;
 
 use std::time::Duration;
@@ -121,11 +121,12 @@ impl Group {
 async fn ask(url: String, group: GroupId, ledger: Ledger, mut random: fastrand::Rng) -> Result<()> {
     let client = connect(&url).await?;
     loop {
+        let asked = ledger.ask();
         match client.fetch_offsets(&group, None).await {
             Ok(found) => {
                 for found in found {
                     if let Some(committed) = found.committed {
-                        ledger.committed(found.partition, committed.offset);
+                        ledger.answered(&asked, found.partition, committed.offset);
                     }
                 }
             }

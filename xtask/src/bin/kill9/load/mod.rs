@@ -52,7 +52,7 @@ impl Topic {
         })
     }
 
-    fn place(&self, partition: PartitionIndex) -> Place {
+    pub(crate) fn place(&self, partition: PartitionIndex) -> Place {
         Place {
             topic: self.number,
             partition,
