@@ -118,6 +118,15 @@ pub(crate) static CLIENTS: &[Client] = &[
         directory: "streams",
         program: "WordCount.java",
     },
+    Client {
+        name: "connect",
+        title: "Kafka Connect",
+        is_quick: false,
+        is_application: true,
+        language: Language::Java,
+        directory: "connect",
+        program: "FileToFile.java",
+    },
 ];
 
 impl Client {
