@@ -14,7 +14,15 @@ use anyhow::{Context, Result, ensure};
 use tokio::{process::Command, time::timeout};
 
 /// How long an installation may take: a registry that cannot be reached does not hold up the rest.
-const INSTALL_MAX: Duration = Duration::from_mins(5);
+/// Libraries in C take their time to build.
+const INSTALL_MAX: Duration = Duration::from_mins(10);
+/// The clients in Rust, which are one package.
+const RUST: &[&str] = &[
+    "Cargo.toml",
+    "src/lib.rs",
+    "src/bin/rdkafka_client.rs",
+    "src/bin/rskafka_client.rs",
+];
 
 /// What a client is written in, and so how it is installed and started.
 #[derive(Clone, Copy)]
@@ -23,6 +31,7 @@ pub(crate) enum Language {
     Node,
     Go,
     Java,
+    Rust,
     Shell,
 }
 
@@ -91,6 +100,11 @@ impl Language {
                     [heap, "--class-path".into(), classes, source],
                 )
             }
+            Language::Rust => {
+                let build = ["cargo", "build", "--quiet", "--target-dir", "target"];
+                place.install(RUST, &[&build]).await?;
+                with(place.directory.join("target/debug").join(program), [])
+            }
             Language::Shell => {
                 let found = place.run(&["kcat", "-V"]).await;
                 found.context("kcat is not installed")?;
@@ -135,7 +149,9 @@ impl Place {
             return Ok(());
         }
         for list in lists {
-            fs::copy(self.sources.join(list), self.directory.join(list))?;
+            let copy = self.directory.join(list);
+            fs::create_dir_all(copy.parent().context("no directory")?)?;
+            fs::copy(self.sources.join(list), copy)?;
         }
         for command in commands {
             self.run(command).await?;
