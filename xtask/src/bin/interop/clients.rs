@@ -16,7 +16,7 @@ use super::{
 };
 
 /// How long a client's checks may take.
-const CHECKS_MAX: Duration = Duration::from_mins(4);
+const CHECKS_MAX: Duration = Duration::from_mins(6);
 /// What a client prints that wants the broker killed and started again; it gets a line when that is done.
 const RESTART: &str = "restart";
 
@@ -126,6 +126,15 @@ pub(crate) static CLIENTS: &[Client] = &[
         language: Language::Rust,
         directory: "rust",
         program: "rskafka_client",
+    },
+    Client {
+        name: "console",
+        title: "Kafka's console tools",
+        is_quick: false,
+        is_application: false,
+        language: Language::JavaTools,
+        directory: "console",
+        program: "console.sh",
     },
     Client {
         name: "streams",

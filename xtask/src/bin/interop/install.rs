@@ -16,6 +16,15 @@ use tokio::{process::Command, time::timeout};
 /// How long an installation may take: a registry that cannot be reached does not hold up the rest.
 /// Libraries in C take their time to build.
 const INSTALL_MAX: Duration = Duration::from_mins(10);
+/// Takes what a `pom.xml` names, and what that needs.
+const MAVEN: &[&str] = &[
+    "mvn",
+    "-Dstyle.color=never",
+    "--quiet",
+    "--batch-mode",
+    "dependency:copy-dependencies",
+    "-DoutputDirectory=lib",
+];
 /// The clients in Rust, which are one package.
 const RUST: &[&str] = &[
     "Cargo.toml",
@@ -31,7 +40,10 @@ pub(crate) enum Language {
     Node,
     Go,
     Java,
+    /// A shell script that runs tools in Java.
+    JavaTools,
     Rust,
+    /// A shell script that runs kcat.
     Shell,
 }
 
@@ -84,21 +96,19 @@ impl Language {
                 with(place.directory.join(program), [])
             }
             Language::Java => {
-                let copy = [
-                    "mvn",
-                    "-Dstyle.color=never",
-                    "--quiet",
-                    "--batch-mode",
-                    "dependency:copy-dependencies",
-                    "-DoutputDirectory=lib",
-                ];
-                place.install(&["pom.xml"], &[&copy]).await?;
+                place.install(&["pom.xml"], &[MAVEN]).await?;
                 let classes = place.directory.join("lib/*");
                 let heap = "-Xmx256m".into();
                 with(
                     "java".into(),
                     [heap, "--class-path".into(), classes, source],
                 )
+            }
+            Language::JavaTools => {
+                place.install(&["pom.xml"], &[MAVEN]).await?;
+                let mut script = with("bash".into(), [source]);
+                script.env("CLASSPATH", place.directory.join("lib/*"));
+                script
             }
             Language::Rust => {
                 let build = ["cargo", "build", "--quiet", "--target-dir", "target"];
