@@ -28,9 +28,14 @@ const KEYS: usize = 30;
 pub(crate) struct Broker {
     child: Child,
     program: PathBuf,
+    data: PathBuf,
+    addresses: Addresses,
+}
+
+/// Where a broker listens.
+struct Addresses {
     native: String,
-    /// Where it serves Kafka clients.
-    pub(crate) kafka: String,
+    kafka: String,
 }
 
 impl Broker {
@@ -44,35 +49,33 @@ impl Broker {
         }
         let here = std::env::current_exe().context("where this program is")?;
         let program = here.with_file_name("ratatoskr");
-        let mut command = Command::new(&program);
-        command
-            .args(["serve", "--set", "log.format=json", "--data-dir"])
-            .arg(data)
-            .args(["--native-listen", "127.0.0.1:0"])
-            .args(["--kafka-listen", "127.0.0.1:0"])
-            // Groups are small here, and nobody should wait for members that never come.
-            .args(["--set", "groups.initial_rebalance_delay=200ms"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true);
-        without_settings(&mut command);
-        let mut child = command
-            .spawn()
-            .with_context(|| format!("cannot start {}", program.display()))?;
-        let stderr = child.stderr.take().context("stderr is a pipe")?;
-        let (ready, is_ready) = oneshot::channel();
-        tokio::spawn(listen_to(stderr, ready));
-        let (native, kafka) = timeout(PATIENCE, is_ready)
-            .await
-            .context("the broker did not come up")?
-            .context("the broker ended while it started")?;
+        let free = "127.0.0.1:0".to_owned();
+        let wanted = Addresses {
+            native: free.clone(),
+            kafka: free,
+        };
+        let (child, addresses) = spawn(&program, data, &wanted).await?;
         Ok(Self {
             child,
             program,
-            native,
-            kafka,
+            data: data.to_owned(),
+            addresses,
         })
+    }
+
+    /// Where it serves Kafka clients, before a restart and after it.
+    pub(crate) fn kafka(&self) -> &str {
+        &self.addresses.kafka
+    }
+
+    /// Kills the process (SIGKILL) and starts it again on what it left, at the same addresses.
+    ///
+    /// # Errors
+    /// It does not come up again.
+    pub(crate) async fn kill_and_restart(&mut self) -> Result<()> {
+        self.child.kill().await.context("cannot kill the broker")?;
+        (self.child, self.addresses) = spawn(&self.program, &self.data, &self.addresses).await?;
+        Ok(())
     }
 
     /// Fills the topic that clients read although no Kafka client wrote it.
@@ -116,7 +119,7 @@ impl Broker {
         let mut command = Command::new(&self.program);
         command
             .args(words)
-            .args(["--server", &self.native])
+            .args(["--server", &self.addresses.native])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -155,6 +158,34 @@ impl Broker {
     }
 }
 
+/// Starts the program and waits until it says where it serves.
+async fn spawn(program: &Path, data: &Path, wanted: &Addresses) -> Result<(Child, Addresses)> {
+    let mut command = Command::new(program);
+    command
+        .args(["serve", "--set", "log.format=json", "--data-dir"])
+        .arg(data)
+        .args(["--native-listen", &wanted.native])
+        .args(["--kafka-listen", &wanted.kafka])
+        // Groups are small here, and nobody should wait for members that never come.
+        .args(["--set", "groups.initial_rebalance_delay=200ms"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    without_settings(&mut command);
+    let mut child = command
+        .spawn()
+        .with_context(|| format!("cannot start {}", program.display()))?;
+    let stderr = child.stderr.take().context("stderr is a pipe")?;
+    let (ready, is_ready) = oneshot::channel();
+    tokio::spawn(listen_to(stderr, ready));
+    let addresses = timeout(PATIENCE, is_ready)
+        .await
+        .context("the broker did not come up")?
+        .context("the broker ended while it started")?;
+    Ok((child, addresses))
+}
+
 /// So many lines.
 fn lines(count: usize, line: impl Fn(usize) -> String) -> String {
     let lines: Vec<_> = (0..count).map(line).collect();
@@ -171,7 +202,7 @@ fn without_settings(command: &mut Command) {
 }
 
 /// Reads what the broker says, so that it never has to wait, and tells where it listens.
-async fn listen_to(stderr: ChildStderr, ready: oneshot::Sender<(String, String)>) {
+async fn listen_to(stderr: ChildStderr, ready: oneshot::Sender<Addresses>) {
     let mut ready = Some(ready);
     let mut lines = BufReader::new(stderr).lines();
     while let Ok(Some(line)) = lines.next_line().await {
@@ -186,9 +217,15 @@ async fn listen_to(stderr: ChildStderr, ready: oneshot::Sender<(String, String)>
     }
 }
 
-/// The native and the Kafka address in the line that says that the broker serves.
-fn addresses_in(line: &str) -> Option<(String, String)> {
+/// The addresses in the line that says that the broker serves.
+fn addresses_in(line: &str) -> Option<Addresses> {
     let line: Value = serde_json::from_str(line).ok()?;
     let address = |door: &str| line[door].as_str().map(ToOwned::to_owned);
-    (line["message"] == "ready").then(|| Some((address("native")?, address("kafka")?)))?
+    if line["message"] != "ready" {
+        return None;
+    }
+    Some(Addresses {
+        native: address("native")?,
+        kafka: address("kafka")?,
+    })
 }

@@ -3,16 +3,21 @@
 //! ```text
 //! main      options, one client after another, verdict
 //! ├ broker   the broker's process, and its command line as the other door
-//! ├ clients  what each client needs, and how it is started (its checks are in xtask/interop)
-//! └ results  what the clients say, and the table in docs/kafka.md
+//! ├ clients  the clients, and how each is run (its checks are in xtask/interop)
+//! ├ install  what each language needs, and how its programs are started
+//! ├ results  what the clients say
+//! └ table    the tables in docs/kafka.md
 //! ```
 //! A client's program gets the broker's address and a prefix for its topics, and prints a line for
-//! each check. What it needs comes from its language's package registry; where that cannot be
+//! each check. One that prints `restart` gets the broker killed and started again, and then a line on
+//! its standard input. What it needs comes from its language's package registry; where that cannot be
 //! reached, or the language is not installed, the client is skipped, loudly.
 
 mod broker;
 mod clients;
+mod install;
 mod results;
+mod table;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -21,7 +26,7 @@ use clap::Parser;
 
 use broker::Broker;
 use clients::CLIENTS;
-use results::{Results, Row};
+use results::Row;
 
 /// Runs the clients that Kafka's users have against the broker.
 #[derive(Parser)]
@@ -33,7 +38,7 @@ struct Options {
     /// Only this client; may be repeated.
     #[arg(long, value_name = "CLIENT")]
     only: Vec<String>,
-    /// Write the table into docs/kafka.md.
+    /// Write what came of it into docs/kafka.md; clients that are not asked for keep what is there.
     #[arg(long)]
     write: bool,
     /// The root of the repository.
@@ -54,9 +59,9 @@ async fn main() -> ExitCode {
 }
 
 async fn run(options: &Options) -> Result<()> {
-    let broker = Broker::start(&options.root.join("target/interop/data")).await?;
+    let mut broker = Broker::start(&options.root.join("target/interop/data")).await?;
     broker.fill_native_topic().await?;
-    let mut results = Results::default();
+    let mut ran = Vec::new();
     let wanted = CLIENTS.iter().filter(|client| {
         let is_named = options.only.iter().any(|name| name == client.name);
         is_named || (options.only.is_empty() && (client.is_quick || !options.quick))
@@ -64,10 +69,10 @@ async fn run(options: &Options) -> Result<()> {
     for client in wanted {
         println!("== {}", client.name);
         let mut row = match client.command(&options.root).await {
-            Ok(command) => Row::of(client.title, client.run(command, &broker).await?),
+            Ok(command) => Row::of(client.run(command, &mut broker).await?),
             Err(why) => {
                 println!("SKIPPED: {}: {why:#}", client.name);
-                results.skipped.push(client.title);
+                ran.push((client.title, None));
                 continue;
             }
         };
@@ -76,14 +81,21 @@ async fn run(options: &Options) -> Result<()> {
             row.replace("keys", broker.check_keys(&topic).await);
         }
         print!("{row}");
-        results.rows.push(row);
+        ran.push((client.title, Some(row)));
     }
     broker.stop().await?;
     if options.write {
-        results.write_into(&options.root.join("docs/kafka.md"))?;
+        let titles = |is_application| {
+            let some = CLIENTS.iter();
+            let some = some.filter(|client| client.is_application == is_application);
+            some.map(|client| client.title).collect()
+        };
+        let page = options.root.join("docs/kafka.md");
+        table::write_into(&page, &[titles(false), titles(true)], &ran)?;
     }
-    let failed = results.rows.iter().map(Row::failed).sum::<usize>();
-    let passed = results.rows.iter().map(Row::succeeded).sum::<usize>();
+    let rows = || ran.iter().filter_map(|(_, row)| row.as_ref());
+    let failed = rows().map(Row::failed).sum::<usize>();
+    let passed = rows().map(Row::succeeded).sum::<usize>();
     println!("{passed} passed, {failed} failed");
     if failed > 0 {
         bail!("{failed} checks failed");

@@ -1,12 +1,8 @@
-//! What the clients say of their checks, and the table that the documentation has of it.
+//! What the clients say of their checks.
 
-use std::{fmt, fs, path::Path};
+use std::fmt;
 
-use anyhow::{Context, Result};
-
-/// The table is between these lines.
-const BEGIN: &str = "<!-- written by `cargo xtask interop --write` from here -->";
-const END: &str = "<!-- to here -->";
+use anyhow::Result;
 
 /// What came of a check.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,32 +16,32 @@ pub(crate) enum Outcome {
 /// A check and what came of it.
 pub(crate) type Line = (String, Outcome);
 
-/// Reads `ok NAME`, `fail NAME: why` and `skip NAME: why`; what else a client prints is no check.
-pub(crate) fn parse(text: &str) -> Vec<Line> {
-    let line = |line: &str| {
-        let (word, rest) = line.split_once(' ')?;
-        let (name, why) = rest.split_once(": ").unwrap_or((rest, ""));
-        let outcome = match word {
-            "ok" => Outcome::Passed,
-            "fail" => Outcome::Failed(why.to_owned()),
-            "skip" => Outcome::Skipped(why.to_owned()),
-            _ => return None,
-        };
-        Some((name.to_owned(), outcome))
+/// Reads `ok NAME`, `fail NAME: why` or `skip NAME: why`; what else a client prints is no check.
+pub(crate) fn parse(line: &str) -> Option<Line> {
+    let (word, rest) = line.split_once(' ')?;
+    let (name, why) = rest.split_once(": ").unwrap_or((rest, ""));
+    let outcome = match word {
+        "ok" => Outcome::Passed,
+        "fail" => Outcome::Failed(why.to_owned()),
+        "skip" => Outcome::Skipped(why.to_owned()),
+        _ => return None,
     };
-    text.lines().filter_map(line).collect()
+    Some((name.to_owned(), outcome))
 }
 
 /// The checks of one client.
 #[derive(Debug)]
 pub(crate) struct Row {
-    title: &'static str,
     lines: Vec<Line>,
 }
 
 impl Row {
-    pub(crate) const fn of(title: &'static str, lines: Vec<Line>) -> Self {
-        Self { title, lines }
+    pub(crate) const fn of(lines: Vec<Line>) -> Self {
+        Self { lines }
+    }
+
+    pub(crate) fn lines(&self) -> &[Line] {
+        &self.lines
     }
 
     fn outcome(&self, check: &str) -> Option<&Outcome> {
@@ -94,97 +90,18 @@ impl fmt::Display for Row {
     }
 }
 
-/// All clients.
-#[derive(Debug, Default)]
-pub(crate) struct Results {
-    pub(crate) rows: Vec<Row>,
-    /// Clients that could not run here.
-    pub(crate) skipped: Vec<&'static str>,
-}
-
-impl Results {
-    /// The table, a line for each check.
-    fn table(&self) -> String {
-        let mut checks: Vec<&str> = Vec::new();
-        for (name, _) in self.rows.iter().flat_map(|row| &row.lines) {
-            if !checks.contains(&name.as_str()) {
-                checks.push(name);
-            }
-        }
-        let line = |cells: &[&str]| format!("| {} |", cells.join(" | "));
-        let mut titles = vec!["check"];
-        titles.extend(self.rows.iter().map(|row| row.title));
-        let mut lines = vec![line(&titles), format!("|{}", "---|".repeat(titles.len()))];
-        for check in checks {
-            let mut cells = vec![check];
-            cells.extend(self.rows.iter().map(|row| match row.outcome(check) {
-                Some(Outcome::Passed) => "yes",
-                Some(Outcome::Failed(_)) => "**no**",
-                Some(Outcome::Skipped(_)) | None => "–",
-            }));
-            lines.push(line(&cells));
-        }
-        if !self.skipped.is_empty() {
-            lines.push(format!("\nNot run this time: {}.", self.skipped.join(", ")));
-        }
-        lines.join("\n") + "\n"
-    }
-
-    /// Puts the table where the page has its place for it.
-    ///
-    /// # Errors
-    /// It has none, or cannot be written.
-    pub(crate) fn write_into(&self, page: &Path) -> Result<()> {
-        let text = fs::read_to_string(page).with_context(|| page.display().to_string())?;
-        let new = with_table(&text, &self.table());
-        let new = new.with_context(|| format!("{} has no place for it", page.display()))?;
-        Ok(fs::write(page, new)?)
-    }
-}
-
-fn with_table(page: &str, table: &str) -> Option<String> {
-    let (before, rest) = page.split_once(BEGIN)?;
-    let (_, after) = rest.split_once(END)?;
-    Some(format!("{before}{BEGIN}\n{table}{END}{after}"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn results() -> Results {
-        let lines = "noise\nok acks\nfail seek: it: broke\nskip keys: no keys\n";
-        Results {
-            rows: vec![Row::of("a", parse(lines)), Row::of("b", parse("ok acks\n"))],
-            skipped: vec!["c"],
-        }
-    }
-
     #[test]
     fn a_line_is_a_check_and_noise_is_not() {
-        let row = &results().rows[0];
+        let said = "noise\nok acks\nfail seek: it: broke\nskip keys: no keys";
+        let row = Row::of(said.lines().filter_map(parse).collect());
         assert_eq!((row.succeeded(), row.failed()), (1, 1));
         assert_eq!(
             row.outcome("seek"),
             Some(&Outcome::Failed("it: broke".into()))
         );
-    }
-
-    #[test]
-    fn the_table_takes_its_place_in_the_page() {
-        let page = format!("before\n{BEGIN}\nold\n{END}\nafter\n");
-        let table = "\
-| check | a | b |
-|---|---|---|
-| acks | yes | yes |
-| seek | **no** | – |
-| keys | – | – |
-
-Not run this time: c.
-";
-        assert_eq!(results().table(), table);
-        let expected = format!("before\n{BEGIN}\n{table}{END}\nafter\n");
-        assert_eq!(with_table(&page, table), Some(expected));
-        assert_eq!(with_table("no place", table), None);
     }
 }
