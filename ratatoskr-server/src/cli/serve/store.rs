@@ -86,7 +86,6 @@ fn configured(settings: &Settings) -> Outcome<BrokerConfig> {
         in_flight_bytes_max: settings.in_flight_bytes_max,
         retention_interval: settings.retention_interval,
         compaction_interval: settings.compaction_interval,
-        group_initial_rebalance_delay: settings.group_initial_rebalance_delay,
         compaction_bytes_per_second: settings.compaction_bytes_per_second,
         compaction_key_map_bytes_max: settings.compaction_key_map_bytes_max,
         groups_max: groups.groups_max,
