@@ -13,6 +13,7 @@ use super::{
     broker::Broker,
     install::{Language, Place},
     results::{Line, parse},
+    version::Version,
 };
 
 /// How long a client's checks may take.
@@ -26,6 +27,7 @@ pub(crate) struct Client {
     pub(crate) name: &'static str,
     /// How the table calls it.
     pub(crate) title: &'static str,
+    version: Version,
     pub(crate) is_quick: bool,
     /// Whether it does a work of its own, and so has checks of its own, in a table of their own.
     pub(crate) is_application: bool,
@@ -40,6 +42,7 @@ pub(crate) static CLIENTS: &[Client] = &[
     Client {
         name: "confluent",
         title: "confluent-kafka (librdkafka)",
+        version: Version::Pinned("requirements.txt", "confluent-kafka"),
         is_quick: true,
         is_application: false,
         language: Language::Python,
@@ -49,6 +52,7 @@ pub(crate) static CLIENTS: &[Client] = &[
     Client {
         name: "kafka-python",
         title: "kafka-python",
+        version: Version::Pinned("requirements.txt", "kafka-python"),
         is_quick: true,
         is_application: false,
         language: Language::Python,
@@ -58,6 +62,7 @@ pub(crate) static CLIENTS: &[Client] = &[
     Client {
         name: "aiokafka",
         title: "aiokafka",
+        version: Version::Pinned("requirements.txt", "aiokafka"),
         is_quick: false,
         is_application: false,
         language: Language::Python,
@@ -67,6 +72,7 @@ pub(crate) static CLIENTS: &[Client] = &[
     Client {
         name: "kafkajs",
         title: "kafkajs",
+        version: Version::Pinned("package.json", "\"kafkajs\""),
         is_quick: false,
         is_application: false,
         language: Language::Node,
@@ -76,6 +82,7 @@ pub(crate) static CLIENTS: &[Client] = &[
     Client {
         name: "franz-go",
         title: "franz-go",
+        version: Version::Pinned("go.mod", "franz-go v"),
         is_quick: false,
         is_application: false,
         language: Language::Go,
@@ -85,6 +92,7 @@ pub(crate) static CLIENTS: &[Client] = &[
     Client {
         name: "sarama",
         title: "sarama",
+        version: Version::Pinned("go.mod", "sarama"),
         is_quick: false,
         is_application: false,
         language: Language::Go,
@@ -94,6 +102,7 @@ pub(crate) static CLIENTS: &[Client] = &[
     Client {
         name: "java",
         title: "kafka-clients (Java)",
+        version: Version::Pinned("pom.xml", "kafka-clients"),
         is_quick: false,
         is_application: false,
         language: Language::Java,
@@ -103,6 +112,7 @@ pub(crate) static CLIENTS: &[Client] = &[
     Client {
         name: "kcat",
         title: "kcat",
+        version: Version::Said("kcat", "Version"),
         is_quick: false,
         is_application: false,
         language: Language::Shell,
@@ -112,6 +122,7 @@ pub(crate) static CLIENTS: &[Client] = &[
     Client {
         name: "rdkafka",
         title: "rdkafka",
+        version: Version::Pinned("Cargo.toml", "rdkafka"),
         is_quick: false,
         is_application: false,
         language: Language::Rust,
@@ -121,6 +132,7 @@ pub(crate) static CLIENTS: &[Client] = &[
     Client {
         name: "rskafka",
         title: "rskafka",
+        version: Version::Pinned("Cargo.toml", "rskafka"),
         is_quick: false,
         is_application: false,
         language: Language::Rust,
@@ -130,6 +142,7 @@ pub(crate) static CLIENTS: &[Client] = &[
     Client {
         name: "console",
         title: "Kafka's console tools",
+        version: Version::Pinned("pom.xml", "kafka-tools"),
         is_quick: false,
         is_application: false,
         language: Language::JavaTools,
@@ -139,6 +152,7 @@ pub(crate) static CLIENTS: &[Client] = &[
     Client {
         name: "streams",
         title: "Kafka Streams",
+        version: Version::Pinned("pom.xml", "kafka-streams"),
         is_quick: false,
         is_application: true,
         language: Language::Java,
@@ -148,6 +162,7 @@ pub(crate) static CLIENTS: &[Client] = &[
     Client {
         name: "connect",
         title: "Kafka Connect",
+        version: Version::Pinned("pom.xml", "connect-runtime"),
         is_quick: false,
         is_application: true,
         language: Language::Java,
@@ -157,6 +172,15 @@ pub(crate) static CLIENTS: &[Client] = &[
 ];
 
 impl Client {
+    /// Its version, for example `4.1.0`.
+    ///
+    /// # Errors
+    /// It cannot be found out.
+    pub(crate) fn version(&self, root: &Path) -> Result<String> {
+        self.version
+            .read(Place::new(root, self.directory)?.sources())
+    }
+
     /// The client's program, with all that it needs installed.
     ///
     /// # Errors

@@ -147,6 +147,11 @@ impl Place {
         Ok(Self { sources, directory })
     }
 
+    /// Where the client's own files are.
+    pub(crate) fn sources(&self) -> &Path {
+        &self.sources
+    }
+
     /// Copies the lists of what is needed and runs the commands that install it, unless that was done
     /// for the same lists before.
     async fn install(&self, lists: &[&str], commands: &[&[&str]]) -> Result<()> {

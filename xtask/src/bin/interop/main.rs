@@ -6,6 +6,7 @@
 //! ├ clients  the clients, and how each is run (its checks are in xtask/interop)
 //! ├ install  what each language needs, and how its programs are started
 //! ├ results  what the clients say
+//! ├ version  which version of a client it is
 //! └ table    the tables in docs/kafka.md
 //! ```
 //! A client's program gets the broker's address and a prefix for its topics, and prints a line for
@@ -18,6 +19,7 @@ mod clients;
 mod install;
 mod results;
 mod table;
+mod version;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -69,7 +71,10 @@ async fn run(options: &Options) -> Result<()> {
     for client in wanted {
         println!("== {}", client.name);
         let mut row = match client.command(&options.root).await {
-            Ok(command) => Row::of(client.run(command, &mut broker).await?),
+            Ok(command) => {
+                let lines = client.run(command, &mut broker).await?;
+                Row::of(lines).with_version(client.version(&options.root)?)
+            }
             Err(why) => {
                 println!("SKIPPED: {}: {why:#}", client.name);
                 ran.push((client.title, None));

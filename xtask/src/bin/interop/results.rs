@@ -32,12 +32,28 @@ pub(crate) fn parse(line: &str) -> Option<Line> {
 /// The checks of one client.
 #[derive(Debug)]
 pub(crate) struct Row {
+    /// The client's version, where it is known.
+    version: Option<String>,
     lines: Vec<Line>,
 }
 
 impl Row {
     pub(crate) const fn of(lines: Vec<Line>) -> Self {
-        Self { lines }
+        Self {
+            version: None,
+            lines,
+        }
+    }
+
+    pub(crate) fn with_version(self, version: String) -> Self {
+        Self {
+            version: Some(version),
+            ..self
+        }
+    }
+
+    pub(crate) fn version(&self) -> Option<&str> {
+        self.version.as_deref()
     }
 
     pub(crate) fn lines(&self) -> &[Line] {

@@ -64,9 +64,12 @@ impl Columns {
                 };
                 (check.clone(), cell.to_owned())
             });
+            let version = row
+                .version()
+                .map(|version| ("version".into(), version.into()));
             self.0.push(Column {
                 title: title.to_owned(),
-                cells: cells.collect(),
+                cells: version.into_iter().chain(cells).collect(),
             });
         }
     }
@@ -158,7 +161,7 @@ mod tests {
             ("a", Some(row("ok acks\nfail seek: no\nskip keys: no keys"))),
             ("b", Some(row("ok acks"))),
             ("c", None),
-            ("d", Some(row("ok restart"))),
+            ("d", Some(row("ok restart").with_version("4.1.0".into()))),
         ];
         let expected = "\
 | check | a | b |
@@ -169,6 +172,7 @@ mod tests {
 
 | check | d |
 |---|---|
+| version | 4.1.0 |
 | restart | yes |
 
 Not run this time: c.
