@@ -23,8 +23,9 @@ static ALLOCATOR: PeakAlloc = PeakAlloc;
 const PARTITIONS: u32 = 10_000;
 /// Heap of an idle partition, whether or not somebody looked at it.
 const PARTITION_BYTES_MAX: usize = 64 << 10;
-/// Descriptors beside those of the few logs that were compacted.
-const DESCRIPTORS_MAX: usize = 100;
+/// Descriptors: those of the hundred logs that the last round looked at, of the round before while they
+/// are being closed, and of the process itself.
+const DESCRIPTORS_MAX: usize = 300;
 /// The one that is worth it.
 const DIRTY: PartitionIndex = PartitionIndex::new(7_777);
 /// Records of one key in it.
