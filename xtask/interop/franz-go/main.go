@@ -2,6 +2,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/rand"
@@ -174,6 +175,39 @@ func idempotentProducer() {
 		check(record.Offset == int64(n), "record %d has offset %d", n, record.Offset)
 	}
 	sameValues(consume(topic("idempotent"), records, kgo.NewOffset().AtStart()), values(records))
+}
+
+// Sends records, in the midst of which the broker is killed.
+func idempotentThroughKill() {
+	const many, atOnce = 20_000, 100
+	sent := values(many)
+	halfway, done := make(chan struct{}), make(chan error, 1)
+	go func() {
+		done <- func() error {
+			context, cancel := within()
+			defer cancel()
+			producer := client()
+			defer producer.Close()
+			for first := 0; first < many; first += atOnce {
+				if first == many/2 {
+					close(halfway)
+				}
+				some := plain(topic("killed"), sent[first:first+atOnce])
+				if err := producer.ProduceSync(context, some...).FirstErr(); err != nil {
+					return err
+				}
+			}
+			return nil
+		}()
+	}()
+	<-halfway
+	fmt.Println("restart")
+	line := must(bufio.NewReader(os.Stdin).ReadString('\n'))
+	check(line == "restarted\n", "told %q", line)
+	if err := <-done; err != nil {
+		panic(err)
+	}
+	sameValues(consume(topic("killed"), many, kgo.NewOffset().AtStart()), sent)
 }
 
 func seek() {
@@ -419,6 +453,7 @@ func main() {
 	run("tombstones", tombstones)
 	run("large-records", largeRecords)
 	run("idempotent-producer", idempotentProducer)
+	run("idempotent-through-kill", idempotentThroughKill)
 	run("seek", seek)
 	run("seek-by-time", seekByTime)
 	run("keys", keys)

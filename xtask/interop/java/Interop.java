@@ -157,6 +157,29 @@ public class Interop {
     sameValues(consume(topic("idempotent"), RECORDS, 0), values(RECORDS));
   }
 
+  /** The broker is killed in the midst of it. */
+  static void idempotentThroughKill() throws Exception {
+    int many = 20_000;
+    String name = topic("killed");
+    var records = plain(name, values(many));
+    Map<String, Object> config = Map.of("bootstrap.servers", bootstrap, "linger.ms", 5);
+    var bytes = new ByteArraySerializer();
+    try (var producer = new KafkaProducer<>(config, bytes, bytes)) {
+      var sent = new ArrayList<Future<RecordMetadata>>();
+      for (var record : records) {
+        if (sent.size() == many / 2) {
+          System.out.println("restart");
+          equal(new Scanner(System.in).nextLine(), "restarted");
+        }
+        sent.add(producer.send(record));
+      }
+      for (int n = 0; n < many; n++) {
+        equal(sent.get(n).get(30, TimeUnit.SECONDS).offset(), (long) n);
+      }
+    }
+    sameValues(consume(name, many, 0), values(many));
+  }
+
   static void seek() throws Exception {
     produce(plain(topic("seek"), values(RECORDS)));
     sameValues(consume(topic("seek"), 7, RECORDS - 7), values(RECORDS).subList(RECORDS - 7, RECORDS));
@@ -417,6 +440,7 @@ public class Interop {
     run("tombstones", Interop::tombstones);
     run("large-records", Interop::largeRecords);
     run("idempotent-producer", Interop::idempotentProducer);
+    run("idempotent-through-kill", Interop::idempotentThroughKill);
     run("seek", Interop::seek);
     run("seek-by-time", Interop::seekByTime);
     run("keys", Interop::keys);

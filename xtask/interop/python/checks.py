@@ -16,6 +16,8 @@ MEBIBYTE = 1 << 20
 LARGE_BATCH = 2 * MEBIBYTE
 KEYS = [f"key-{n}".encode() for n in range(30)]
 RECORDS = 200
+# Sent while the broker is killed: enough for some to be on their way then.
+MANY = 20_000
 # The topic that the broker's own command line has filled, with values `native-0` and so on.
 NATIVE_TOPIC = "native"
 NATIVE_RECORDS = 20
@@ -39,6 +41,20 @@ def values(count=RECORDS):
 
 def now_ms():
     return int(time.time() * 1000)
+
+
+def restart_broker():
+    """Has the broker killed and started again, with what it had."""
+    print("restart", flush=True)
+    equal(sys.stdin.readline(), "restarted\n")
+
+
+def killing_the_broker(records):
+    """The records, in the midst of which the broker is killed."""
+    for number, record in enumerate(records):
+        if number == len(records) // 2:
+            restart_broker()
+        yield record
 
 
 def large():

@@ -31,7 +31,7 @@ def produce(topic, records, **settings):
     for key, value, headers, timestamp in records:
         producer.produce(topic, value, key, headers=headers, timestamp=timestamp, on_delivery=told)
         producer.poll(0)
-    equal(producer.flush(20), 0)
+    equal(producer.flush(30), 0)
     equal(wrong, [])
     return places
 
@@ -111,6 +111,13 @@ def idempotent_producer():
     places = produce(name, plain(values()), enable_idempotence=True)
     equal(places, [(0, offset) for offset in range(RECORDS)])
     equal([message.value() for message in consume(name, RECORDS)], values())
+
+
+def idempotent_through_kill():
+    name, sent = topic("killed"), values(MANY)
+    places = produce(name, killing_the_broker(plain(sent)), enable_idempotence=True)
+    equal(places, [(0, offset) for offset in range(MANY)])
+    equal([message.value() for message in consume(name, MANY)], sent)
 
 
 def seek():
@@ -305,7 +312,8 @@ def broker_assigned_group():
 
 
 run([
-    acks, codecs, headers, tombstones, large_records, idempotent_producer, seek, seek_by_time, keys,
+    acks, codecs, headers, tombstones, large_records, idempotent_producer,
+    idempotent_through_kill, seek, seek_by_time, keys,
     native_records, administration, refusals, group_consume, group_rebalance, commit_and_resume,
     broker_assigned_group,
 ])

@@ -17,7 +17,7 @@ def produce(topic, records, **settings):
         producer.send(topic, key=key, value=value, headers=headers, timestamp_ms=timestamp)
         for key, value, headers, timestamp in records
     ]
-    producer.flush(20)
+    producer.flush(30)
     found = [future.get(20) for future in sent]
     producer.close()
     return [(place.partition, place.offset) for place in found]
@@ -97,6 +97,13 @@ def idempotent_producer():
     places = produce(name, plain(values()), enable_idempotence=True)
     equal(places, [(0, offset) for offset in range(RECORDS)])
     equal([message.value for message in consume(name, RECORDS)], values())
+
+
+def idempotent_through_kill():
+    name, sent = topic("killed"), values(MANY)
+    places = produce(name, killing_the_broker(plain(sent)), enable_idempotence=True)
+    equal(places, [(0, offset) for offset in range(MANY)])
+    equal([message.value for message in consume(name, MANY)], sent)
 
 
 def seek():
@@ -253,6 +260,7 @@ def commit_and_resume():
 
 
 run([
-    acks, codecs, headers, tombstones, large_records, idempotent_producer, seek, seek_by_time, keys,
+    acks, codecs, headers, tombstones, large_records, idempotent_producer,
+    idempotent_through_kill, seek, seek_by_time, keys,
     native_records, administration, refusals, group_consume, group_rebalance, commit_and_resume,
 ])

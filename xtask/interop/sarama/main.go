@@ -2,6 +2,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/rand"
@@ -181,6 +182,44 @@ func idempotentProducer() {
 		check(message.Offset == int64(n), "record %d has offset %d", n, message.Offset)
 	}
 	sameValues(consume(topic("idempotent"), records, sarama.OffsetOldest), values(records))
+}
+
+// Sends records, in the midst of which the broker is killed.
+func idempotentThroughKill() {
+	const many, atOnce = 20_000, 100
+	sent := values(many)
+	halfway, done := make(chan struct{}), make(chan error, 1)
+	go func() {
+		done <- func() error {
+			config := config()
+			config.Producer.Idempotent = true
+			config.Net.MaxOpenRequests = 1
+			config.Producer.Retry.Max = 100
+			producer, err := sarama.NewSyncProducer([]string{bootstrap}, config)
+			if err != nil {
+				return err
+			}
+			defer producer.Close()
+			for first := 0; first < many; first += atOnce {
+				if first == many/2 {
+					close(halfway)
+				}
+				some := plain(topic("killed"), sent[first:first+atOnce])
+				if err := producer.SendMessages(some); err != nil {
+					return err
+				}
+			}
+			return nil
+		}()
+	}()
+	<-halfway
+	fmt.Println("restart")
+	line := must(bufio.NewReader(os.Stdin).ReadString('\n'))
+	check(line == "restarted\n", "told %q", line)
+	if err := <-done; err != nil {
+		panic(err)
+	}
+	sameValues(consume(topic("killed"), many, sarama.OffsetOldest), sent)
 }
 
 func seek() {
@@ -430,6 +469,7 @@ func main() {
 	run("tombstones", tombstones)
 	run("large-records", largeRecords)
 	run("idempotent-producer", idempotentProducer)
+	run("idempotent-through-kill", idempotentThroughKill)
 	run("seek", seek)
 	run("seek-by-time", seekByTime)
 	run("keys", keys)
