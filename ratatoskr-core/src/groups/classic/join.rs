@@ -1,7 +1,7 @@
 //! Joining a classic group.
 
 use super::{
-    JoinGroup, JoinedGroup, Live,
+    Generation, JoinGroup, JoinedGroup, Live,
     live::{Phase, unknown},
     turn::Turn,
 };
@@ -57,7 +57,8 @@ impl Groups {
         let events = self.ensure(group, GroupKind::Classic, now.wall);
         let generation = (self.groups.get(group)).map(|known| known.classic.clone());
         let live = self.classic.entry(group.clone());
-        let live = live.or_insert_with(|| Live::of(&generation.unwrap_or_default(), now.monotonic));
+        let generation = generation.unwrap_or_default();
+        let live = live.or_insert_with(|| Live::of(&generation, now.monotonic));
         let mut turn = Turn {
             group,
             live,
@@ -65,7 +66,15 @@ impl Groups {
             now,
             events: events.into_iter().collect(),
         };
-        let answer = turn.join(request, new_id)?;
+        let earlier = request.instance.as_ref();
+        let earlier = earlier.and_then(|instance| generation.instance(instance));
+        let earlier = earlier.filter(|_| request.member.is_none()).cloned();
+        let answer = turn.join(request, new_id.clone())?;
+        // Where the group comes to a new generation, the answer is not kept before its leader has
+        // assigned. Who has taken over is kept at once, or a restart would fence the later life.
+        if let Some(earlier) = earlier.filter(|_| turn.events.is_empty()) {
+            turn.keep_takeover(generation, &earlier, new_id);
+        }
         // The first member of a group that waits for nobody has joined by now.
         turn.pass();
         let answer = match answer {
@@ -229,6 +238,18 @@ impl Turn<'_> {
             joined.members = Vec::new();
         }
         Ok(joined)
+    }
+
+    /// Keeps the generation that was kept last, with a static member under its new id.
+    fn keep_takeover(&mut self, mut kept: Generation, earlier: &MemberId, new: MemberId) {
+        let Some(member) = kept.members.remove(earlier) else {
+            return;
+        };
+        if kept.leader.as_ref() == Some(earlier) {
+            kept.leader = Some(new.clone());
+        }
+        kept.members.insert(new, member);
+        self.keep_as(kept);
     }
 
     /// The member is as it says now, and has what it had.

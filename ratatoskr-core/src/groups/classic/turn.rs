@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     JoinGroup, Live,
-    generation::Member,
+    generation::{Generation, Member},
     live::{Gathering, Phase, Presence},
 };
 use crate::{
@@ -24,10 +24,15 @@ pub(super) struct Turn<'a> {
 impl Turn<'_> {
     /// Keeps the generation as it is now.
     pub(super) fn keep(&mut self) {
+        self.keep_as(self.live.generation.clone());
+    }
+
+    /// Keeps a generation.
+    pub(super) fn keep_as(&mut self, generation: Generation) {
         self.events.push(Event {
             group: self.group.clone(),
             what: What::Generation {
-                generation: self.live.generation.clone(),
+                generation,
                 at: self.now.wall,
             },
         });

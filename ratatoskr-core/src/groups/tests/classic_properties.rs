@@ -249,3 +249,36 @@ proptest! {
         model.stage.restart();
     }
 }
+
+/// The generation in which it has another id was not assigned yet when the broker restarts.
+fn is_not_fenced_by_its_earlier_life(until_restart: &[Step]) {
+    let mut model = Model::new();
+    for step in until_restart {
+        model.run(step);
+    }
+    model.run(&Step::Restart);
+    for member in [1, 3] {
+        model.run(&Step::Beat { member });
+    }
+    model.come_to_rest();
+}
+
+const fn go(member: usize) -> Step {
+    Step::Go { member }
+}
+
+const fn wait(seconds: u64) -> Step {
+    Step::Wait { seconds }
+}
+
+#[test]
+fn a_static_member_that_took_over_before_a_restart_is_not_fenced() {
+    let crash = Step::Crash { member: 3 };
+    is_not_fenced_by_its_earlier_life(&[go(3), wait(3), go(3), go(0), go(0), crash, go(3)]);
+}
+
+#[test]
+fn a_static_member_that_was_expelled_before_a_restart_is_not_fenced() {
+    let steps = [go(1), wait(3), go(1), go(3), wait(10), go(1), go(1), go(3)];
+    is_not_fenced_by_its_earlier_life(&steps);
+}
