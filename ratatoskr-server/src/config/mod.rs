@@ -161,7 +161,7 @@ impl fmt::Display for Origin {
 pub(crate) struct Loaded {
     /// The settings.
     pub(crate) settings: Settings,
-    /// In the order of [`keys`]: the text of the value and who set it.
+    /// In the order of [`keys()`]: the text of the value and who set it.
     pub(crate) values: Vec<(String, Origin)>,
 }
 
