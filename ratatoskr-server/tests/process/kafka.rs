@@ -7,19 +7,9 @@ use std::{
 
 use crate::server::{Server, command};
 
-/// Where the broker serves Kafka clients, by the line that says that it is ready.
+/// Where the broker serves Kafka clients.
 fn kafka_address(server: &Server) -> SocketAddr {
-    let log = server.log();
-    let mut lines = log
-        .lines()
-        .filter_map(|line| serde_json::from_str(line).ok());
-    let ready = lines.find(|line: &serde_json::Value| line["message"] == "ready");
-    let ready = ready.expect("the broker is ready");
-    ready["kafka"]
-        .as_str()
-        .expect("an address")
-        .parse()
-        .expect("an address")
+    server.kafka.expect("it serves Kafka clients")
 }
 
 /// Asks for the metadata of no topic (Metadata, version 2), and gives the response.

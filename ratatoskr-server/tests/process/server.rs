@@ -16,6 +16,8 @@ pub(crate) struct Server {
     child: Child,
     /// Where the native protocol listens.
     pub(crate) address: SocketAddr,
+    /// Where Kafka's protocol listens, if it does.
+    pub(crate) kafka: Option<SocketAddr>,
     log: Arc<Mutex<String>>,
 }
 
@@ -48,14 +50,14 @@ impl Server {
             .expect("the program starts");
         let mut lines = BufReader::new(child.stderr.take().expect("stderr is a pipe"));
         let mut log = String::new();
-        let address = loop {
+        let (address, kafka) = loop {
             let before = log.len();
             if lines.read_line(&mut log).expect("stderr is readable") == 0 {
                 let status = child.wait().expect("it has ended");
                 return Err((status.code(), log));
             }
-            if let Some(address) = ready(&log[before..]) {
-                break address;
+            if let Some(addresses) = ready(&log[before..]) {
+                break addresses;
             }
         };
         let log = Arc::new(Mutex::new(log));
@@ -63,6 +65,7 @@ impl Server {
         Ok(Self {
             child,
             address,
+            kafka,
             log,
         })
     }
@@ -126,10 +129,11 @@ pub(crate) fn signal(to: &Child, name: &str) {
     );
 }
 
-/// The address in the log line that says that the broker is ready.
-fn ready(line: &str) -> Option<SocketAddr> {
+/// The addresses for native and for Kafka clients in the log line that says that the broker is ready.
+fn ready(line: &str) -> Option<(SocketAddr, Option<SocketAddr>)> {
     let line: serde_json::Value = serde_json::from_str(line).ok()?;
-    (line["message"] == "ready").then(|| line["native"].as_str()?.parse().ok())?
+    let address = |door: &str| line[door].as_str()?.parse().ok();
+    (line["message"] == "ready").then(|| Some((address("native")?, address("kafka"))))?
 }
 
 /// Keeps reading the log, so that the broker never waits for us.
