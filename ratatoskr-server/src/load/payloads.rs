@@ -1,9 +1,12 @@
 //! Records that prove themselves: each names the run, the producer and its number, and carries a
-//! checksum over all of that and its filling. So a benchmark that reads also verifies.
+//! checksum over its filling and all of that. So a benchmark that reads also verifies.
 //!
 //! ```text
-//! run u64 | producer u32 | sequence u64 | crc32 u32 | filling        (little endian)
+//! run u64 | producer u32 | sequence u64 | crc32c u32 | filling        (little endian)
 //! ```
+//!
+//! The checksum takes in the filling first, which is the same in all records of a producer: making a
+//! record costs a checksum of its 20 other bytes, and so little beside what is measured.
 
 use std::collections::HashMap;
 
@@ -21,6 +24,8 @@ pub struct Payloads {
     producer: u32,
     sequence: u64,
     filling: Bytes,
+    /// The checksum of the filling.
+    filled: u32,
 }
 
 impl Payloads {
@@ -34,6 +39,7 @@ impl Payloads {
             run,
             producer,
             sequence: 0,
+            filled: crc32c::crc32c(&filling),
             filling: filling.into(),
         }
     }
@@ -49,19 +55,12 @@ impl Payloads {
         bytes.put_u64_le(self.run);
         bytes.put_u32_le(self.producer);
         bytes.put_u64_le(self.sequence);
-        let sum = checksum(&bytes, &self.filling);
+        let sum = crc32c::crc32c_append(self.filled, &bytes);
         bytes.put_u32_le(sum);
         bytes.put_slice(&self.filling);
         self.sequence += 1;
         bytes.freeze()
     }
-}
-
-fn checksum(head: &[u8], filling: &[u8]) -> u32 {
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(head);
-    hasher.update(filling);
-    hasher.finalize()
 }
 
 /// Judges the records of any number of runs as they are read from one topic.
@@ -146,7 +145,7 @@ impl Verifier {
 fn parse(payload: &[u8]) -> Option<Label> {
     let (head, rest) = payload.split_first_chunk::<HEAD>()?;
     let (sum, filling) = rest.split_first_chunk::<4>()?;
-    if u32::from_le_bytes(*sum) != checksum(head, filling) {
+    if u32::from_le_bytes(*sum) != crc32c::crc32c_append(crc32c::crc32c(filling), head) {
         return None;
     }
     let (run, rest) = head.split_first_chunk::<8>()?;
