@@ -1,7 +1,5 @@
 //! `ConsumerGroupDescribe` (69), versions 0 and 1: groups that the broker manages (KIP-848).
 
-use std::collections::HashSet;
-
 use ratatoskr_core::groups::{
     GroupDescription, GroupKind, InstanceId, MemberDescription, TopicPartitions,
 };
@@ -9,15 +7,10 @@ use ratatoskr_core::groups::{
 use super::{
     Handled,
     consumer_group_heartbeat::{UNIFORM, write_partitions},
-    coordinator::{code, group_id, state_name},
+    coordinator::{code, group_id, group_names, operations, state_name},
 };
 use crate::{
-    authorized,
-    error_code::ErrorCode,
-    header::Request,
-    reader::{Malformed, Reader},
-    refusal::Refusal,
-    reply::Reply,
+    error_code::ErrorCode, header::Request, reader::Malformed, refusal::Refusal, reply::Reply,
     session::Session,
 };
 
@@ -28,12 +21,9 @@ pub(super) fn handle(session: &Session, request: &mut Request<'_>) -> Result<Han
     let version = request.version;
     let mut reply = request.reply();
     let body = &mut request.body;
-    let mut groups = body.array(|body: &mut Reader<'_>| Ok(body.string()?.to_owned()))?;
+    let groups = group_names(body)?;
     let wants_operations = body.bool()?;
     body.end_of_structure()?;
-    // A group that is named again and again is told once.
-    let mut told = HashSet::new();
-    groups.retain(|group| told.insert(group.clone()));
     let session = session.clone();
     Ok(Handled::Later(Box::pin(async move {
         let mut described = Vec::new();
@@ -43,11 +33,7 @@ pub(super) fn handle(session: &Session, request: &mut Request<'_>) -> Result<Han
         reply.throttle_time();
         reply.array(&described, |reply, (group, described)| {
             write(reply, version, group, described);
-            reply.i32(if wants_operations && described.is_ok() {
-                authorized::GROUP
-            } else {
-                authorized::NOT_ASKED
-            });
+            reply.i32(operations(wants_operations, described.is_ok()));
             reply.end_of_structure();
         });
         reply.end_of_structure();

@@ -1,7 +1,7 @@
 //! What the APIs of consumer groups have in common: the group's name, and what its errors are to a
 //! Kafka client.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use ratatoskr_core::{
     Error,
@@ -9,7 +9,12 @@ use ratatoskr_core::{
     name::GroupId,
 };
 
-use crate::{error_code::ErrorCode, session::Session};
+use crate::{
+    authorized,
+    error_code::ErrorCode,
+    reader::{Malformed, Reader},
+    session::Session,
+};
 
 /// A group's name as a request has it.
 ///
@@ -17,6 +22,26 @@ use crate::{error_code::ErrorCode, session::Session};
 /// It is not one.
 pub(super) fn group_id(id: &str) -> Result<GroupId, ErrorCode> {
     GroupId::parse(id).map_err(|_| ErrorCode::InvalidGroupId)
+}
+
+/// The groups that a request asks about. One that is named again and again is told once.
+///
+/// # Errors
+/// The request is cut off, or has what no name is.
+pub(super) fn group_names(body: &mut Reader<'_>) -> Result<Vec<String>, Malformed> {
+    let mut groups = body.array(|body: &mut Reader<'_>| Ok(body.string()?.to_owned()))?;
+    let mut told = HashSet::new();
+    groups.retain(|group| told.insert(group.clone()));
+    Ok(groups)
+}
+
+/// What may be done to a group that is there, for who wants to know.
+pub(super) const fn operations(wanted: bool, is_there: bool) -> i32 {
+    if wanted && is_there {
+        authorized::GROUP
+    } else {
+        authorized::NOT_ASKED
+    }
 }
 
 /// Who a member says it is.

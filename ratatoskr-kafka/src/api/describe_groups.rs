@@ -3,21 +3,14 @@
 //! A group that is not there, or that the broker manages, is dead before version 6, and not found from
 //! then on.
 
-use std::collections::HashSet;
-
 use ratatoskr_core::groups::{ClassicDescription, InstanceId};
 
 use super::{
     Handled,
-    coordinator::{code, group_id, state_name},
+    coordinator::{code, group_id, group_names, operations, state_name},
 };
 use crate::{
-    authorized,
-    error_code::ErrorCode,
-    header::Request,
-    reader::{Malformed, Reader},
-    reply::Reply,
-    session::Session,
+    error_code::ErrorCode, header::Request, reader::Malformed, reply::Reply, session::Session,
 };
 
 const DEAD: &str = "Dead";
@@ -26,12 +19,9 @@ pub(super) fn handle(session: &Session, request: &mut Request<'_>) -> Result<Han
     let version = request.version;
     let mut reply = request.reply();
     let body = &mut request.body;
-    let mut groups = body.array(|body: &mut Reader<'_>| Ok(body.string()?.to_owned()))?;
+    let groups = group_names(body)?;
     let wants_operations = version >= 3 && body.bool()?;
     body.end_of_structure()?;
-    // A group that is named again and again is told once.
-    let mut told = HashSet::new();
-    groups.retain(|group| told.insert(group.clone()));
     let session = session.clone();
     Ok(Handled::Later(Box::pin(async move {
         let mut described = Vec::new();
@@ -44,11 +34,7 @@ pub(super) fn handle(session: &Session, request: &mut Request<'_>) -> Result<Han
         reply.array(&described, |reply, (group, described)| {
             write(reply, version, group, described);
             if version >= 3 {
-                reply.i32(if wants_operations && described.is_ok() {
-                    authorized::GROUP
-                } else {
-                    authorized::NOT_ASKED
-                });
+                reply.i32(operations(wants_operations, described.is_ok()));
             }
             reply.end_of_structure();
         });

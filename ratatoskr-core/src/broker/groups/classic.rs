@@ -47,7 +47,7 @@ impl Broker {
         let broker = &self.shared;
         let (limits, clock) = (&broker.groups.limits, &*broker.context.clock);
         let joining = shard.change(|groups| {
-            let decision = groups.join_classic(request, new_id, now(clock), limits)?;
+            let decision = groups.join_classic(request, &new_id, now(clock), limits)?;
             Ok(decision.into())
         });
         match joining.await? {

@@ -96,6 +96,18 @@ impl Generation {
         found.map(|(id, _)| id)
     }
 
+    /// A static member is back under a new id; whether it leads.
+    pub(super) fn take_over(&mut self, earlier: &MemberId, new: &MemberId) -> bool {
+        if let Some(member) = self.members.remove(earlier) {
+            self.members.insert(new.clone(), member);
+        }
+        let leads = self.leader.as_ref() == Some(earlier);
+        if leads {
+            self.leader = Some(new.clone());
+        }
+        leads
+    }
+
     pub(super) fn bytes(&self) -> usize {
         let members = self.members.values().map(Member::bytes);
         self.protocol_type.len() + members.sum::<usize>()

@@ -1,7 +1,7 @@
 //! Joining a classic group.
 
 use super::{
-    Generation, JoinGroup, JoinedGroup, Live,
+    JoinGroup, JoinedGroup, Live,
     live::{Phase, unknown},
     turn::Turn,
 };
@@ -40,7 +40,7 @@ impl Groups {
     pub(crate) fn join_classic(
         &mut self,
         request: &JoinGroup,
-        new_id: MemberId,
+        new_id: &MemberId,
         now: Now,
         limits: &GroupLimits,
     ) -> Result<Decision<Joining>, Error> {
@@ -57,8 +57,8 @@ impl Groups {
         let events = self.ensure(group, GroupKind::Classic, now.wall);
         let generation = (self.groups.get(group)).map(|known| known.classic.clone());
         let live = self.classic.entry(group.clone());
-        let generation = generation.unwrap_or_default();
-        let live = live.or_insert_with(|| Live::of(&generation, now.monotonic));
+        let mut kept = generation.unwrap_or_default();
+        let live = live.or_insert_with(|| Live::of(&kept, now.monotonic));
         let mut turn = Turn {
             group,
             live,
@@ -67,13 +67,14 @@ impl Groups {
             events: events.into_iter().collect(),
         };
         let earlier = request.instance.as_ref();
-        let earlier = earlier.and_then(|instance| generation.instance(instance));
+        let earlier = earlier.and_then(|instance| kept.instance(instance));
         let earlier = earlier.filter(|_| request.member.is_none()).cloned();
         let answer = turn.join(request, new_id.clone())?;
         // Where the group comes to a new generation, the answer is not kept before its leader has
         // assigned. Who has taken over is kept at once, or a restart would fence the later life.
         if let Some(earlier) = earlier.filter(|_| turn.events.is_empty()) {
-            turn.keep_takeover(generation, &earlier, new_id);
+            kept.take_over(&earlier, new_id);
+            turn.keep_as(kept);
         }
         // The first member of a group that waits for nobody has joined by now.
         turn.pass();
@@ -207,13 +208,7 @@ impl Turn<'_> {
             presence.seen = self.now.monotonic;
             live.presence.insert(new.clone(), *presence);
         }
-        if let Some(member) = live.generation.members.remove(earlier) {
-            live.generation.members.insert(new.clone(), member);
-        }
-        let leads = live.generation.leader.as_ref() == Some(earlier);
-        if leads {
-            live.generation.leader = Some(new.clone());
-        }
+        let leads = live.generation.take_over(earlier, new);
         // The earlier life is fenced, wherever it waits.
         live.tell();
         if live.phase != Phase::Stable {
@@ -227,7 +222,7 @@ impl Turn<'_> {
         if live.generation.choose_protocol().as_ref() != Some(&was) {
             return Err(self.update(new, request));
         }
-        self.update_in_place(new, request);
+        self.restate(new, request);
         self.keep();
         let mut joined = self.live.joined(new);
         if leads && request.may_skip_assignment {
@@ -238,29 +233,6 @@ impl Turn<'_> {
             joined.members = Vec::new();
         }
         Ok(joined)
-    }
-
-    /// Keeps the generation that was kept last, with a static member under its new id.
-    fn keep_takeover(&mut self, mut kept: Generation, earlier: &MemberId, new: MemberId) {
-        let Some(member) = kept.members.remove(earlier) else {
-            return;
-        };
-        if kept.leader.as_ref() == Some(earlier) {
-            kept.leader = Some(new.clone());
-        }
-        kept.members.insert(new, member);
-        self.keep_as(kept);
-    }
-
-    /// The member is as it says now, and has what it had.
-    fn update_in_place(&mut self, id: &MemberId, request: &JoinGroup) {
-        if let Some(member) = self.live.generation.members.get_mut(id) {
-            let new = super::generation::Member::new(request);
-            *member = super::generation::Member {
-                assignment: std::mem::take(&mut member.assignment),
-                ..new
-            };
-        }
     }
 }
 

@@ -64,6 +64,14 @@ impl Turn<'_> {
 
     /// A member joins again with what it wants now.
     pub(super) fn update(&mut self, id: &MemberId, request: &JoinGroup) -> u64 {
+        self.restate(id, request);
+        let attempt = self.joins(id.clone());
+        self.rebalance();
+        attempt
+    }
+
+    /// The member is as it says now, and has what it had.
+    pub(super) fn restate(&mut self, id: &MemberId, request: &JoinGroup) {
         if let Some(member) = self.live.generation.members.get_mut(id) {
             let new = Member::new(request);
             *member = Member {
@@ -71,9 +79,6 @@ impl Turn<'_> {
                 ..new
             };
         }
-        let attempt = self.joins(id.clone());
-        self.rebalance();
-        attempt
     }
 
     /// The member waits to have joined.

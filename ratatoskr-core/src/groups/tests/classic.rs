@@ -206,7 +206,7 @@ impl Stage {
         let World {
             machine, limits, ..
         } = &mut self.world;
-        let decision = machine.join_classic(request, new_id, now, limits);
+        let decision = machine.join_classic(request, &new_id, now, limits);
         let answer = match self.world.settle(decision) {
             Ok(answer) => answer,
             Err(error) => return refused(&error),
