@@ -4,6 +4,8 @@
 //! `WRITE_FIXTURE=1` writes the directory anew, which is right only where no version was released
 //! since.
 
+mod support;
+
 use std::{
     collections::BTreeMap,
     fs,
@@ -29,6 +31,8 @@ use ratatoskr_core::{
     time::{ManualClock, Timestamp},
 };
 use ratatoskr_storage::{MmapOptions, MmapStorage, WalOptions};
+
+use support::copy;
 
 const NOW: Timestamp = Timestamp::new(1_700_000_000_000);
 const FIRST: PartitionIndex = PartitionIndex::new(0);
@@ -310,19 +314,6 @@ async fn write_compacted(running: &Running) {
         running.broker.publish(&users(), record).await.unwrap();
     }
     running.compact().await;
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
 }
 
 #[tokio::test(start_paused = true)]

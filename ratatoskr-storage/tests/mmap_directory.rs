@@ -1,6 +1,8 @@
 //! What is refused when a data directory is opened, what closing leaves, and a directory of format
 //! version 1 that every later version must read.
 
+mod support;
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -17,6 +19,8 @@ use ratatoskr_core::{
     time::Timestamp,
 };
 use ratatoskr_storage::{MmapOptions, MmapStorage, Verify, WalOptions};
+
+use support::copy;
 
 const FIRST: PartitionIndex = PartitionIndex::new(0);
 
@@ -222,19 +226,6 @@ async fn a_checkpoint_need_not_be_believed() {
     expect(&storage, [0, 3, 6]).await;
     commit(&storage, [9]).await;
     expect(&storage, [0, 3, 6, 9]).await;
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
 }
 
 /// The directory was left by a process that ended without closing it: a checkpoint, then more.

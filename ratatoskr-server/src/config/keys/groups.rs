@@ -38,10 +38,7 @@ pub(super) const KEYS: &[Key] = &[
         about: "a member of a consumer group that is not heard of for this long is expelled",
         default: "45s",
         expected: "a duration from 1s to 24h, for example 45s",
-        set: |to, text| {
-            let timeout = lasting(text, SESSION_TIMEOUT_MIN).filter(|d| *d <= TIMEOUT_MAX);
-            put(&mut to.groups.session_timeout, timeout)
-        },
+        set: |to, text| put(&mut to.groups.session_timeout, timeout(text)),
     },
     Key {
         name: "groups.heartbeat_interval",
@@ -88,10 +85,7 @@ pub(super) const KEYS: &[Key] = &[
         about: "longest time that a member may ask for to give up what goes to others",
         default: "1h",
         expected: "a duration from 1s to 24h, for example 1h",
-        set: |to, text| {
-            let timeout = lasting(text, SESSION_TIMEOUT_MIN).filter(|d| *d <= TIMEOUT_MAX);
-            put(&mut to.groups.rebalance_timeout_max, timeout)
-        },
+        set: |to, text| put(&mut to.groups.rebalance_timeout_max, timeout(text)),
     },
     Key {
         name: "groups.offsets_retention",
@@ -145,3 +139,8 @@ pub(super) const KEYS: &[Key] = &[
         },
     },
 ];
+
+/// A time that is neither too short for a session nor too long for one.
+fn timeout(text: &str) -> Option<Duration> {
+    lasting(text, SESSION_TIMEOUT_MIN).filter(|duration| *duration <= TIMEOUT_MAX)
+}
