@@ -50,7 +50,9 @@ pub(crate) fn run() -> Result<()> {
     Ok(())
 }
 
-fn doc() -> Result<()> {
+/// # Errors
+/// Something is documented wrongly.
+pub(crate) fn doc() -> Result<()> {
     run_visibly(
         cargo("doc --workspace --no-deps --all-features --locked")
             .env("RUSTDOCFLAGS", "-D warnings"),
@@ -58,7 +60,10 @@ fn doc() -> Result<()> {
 }
 
 /// Runs every example program: it must end by itself, successfully.
-fn examples() -> Result<()> {
+///
+/// # Errors
+/// One does not.
+pub(crate) fn examples() -> Result<()> {
     for package in workspace::packages()? {
         for example in &package.examples {
             run_visibly(&mut cargo(&format!(

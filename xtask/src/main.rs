@@ -40,6 +40,10 @@ enum Command {
     Tidy,
     /// The direction in which the crates depend on one another.
     Dependencies,
+    /// The documentation, warnings as errors.
+    Doc,
+    /// Runs every example program.
+    Examples,
     /// Builds each crate alone, with each of its features.
     Features,
     /// Line coverage of core and storage, which must not fall below the floor.
@@ -70,6 +74,8 @@ fn main() -> ExitCode {
         Command::Lint => lint::run(),
         Command::Tidy => tidy::run(),
         Command::Dependencies => dependencies::run(),
+        Command::Doc => ci::doc(),
+        Command::Examples => ci::examples(),
         Command::Features => features::run(),
         Command::Coverage(options) => coverage::run(&options),
         Command::Crashmodel(options) => crashmodel::run(&options),

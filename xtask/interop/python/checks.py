@@ -57,6 +57,11 @@ def killing_the_broker(records):
         yield record
 
 
+def shares(members, expected):
+    """Whether that many partitions are assigned to the members, in whatever order."""
+    return lambda _: sorted(len(reader.assignment()) for reader in members) == expected
+
+
 def large():
     """One mebibyte that does not compress to nothing."""
     return os.urandom(MEBIBYTE)

@@ -204,10 +204,6 @@ def poll(members, is_done):
     return found
 
 
-def shares(members, expected):
-    return lambda _: sorted(len(reader.assignment()) for reader in members) == expected
-
-
 def group_consume():
     name = topic("consume")
     create(name, partitions=PARTITIONS)

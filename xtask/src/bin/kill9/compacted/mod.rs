@@ -16,7 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use ratatoskr_client::{Durability, TopicConfigChange, TopicName};
 use ratatoskr_core::{
     config::{CleanupPolicy, Ratio},
@@ -30,7 +30,7 @@ use tokio::{
 
 use crate::{
     history::Tag,
-    load::{Topic, connect},
+    load::{Topic, connect, stop},
 };
 use checker::{Outcome, Pass, Seen, Sent};
 use writer::Writer;
@@ -174,14 +174,7 @@ impl Work {
         };
         let settled = timeout(SETTLE_MAX, settled).await;
         settled.context("some writes of the compacted topic have no outcome")??;
-        self.readers.abort_all();
-        while let Some(ended) = self.readers.join_next().await {
-            match ended {
-                Ok(ended) => ended?,
-                Err(error) => ensure!(error.is_cancelled(), "a reader panicked: {error}"),
-            }
-        }
-        Ok(())
+        stop(&mut self.readers).await
     }
 
     /// Reads all once more, on a broker that is up for good, and checks what everybody saw. Where

@@ -3,22 +3,21 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use futures_util::{StreamExt, stream::FuturesUnordered};
-use ratatoskr_client::{Compression, Error, Outcome as Told, RecordMetadata, TopicName};
-use tokio::{sync::watch, time::sleep};
+use ratatoskr_client::{Compression, Error, Outcome as Told, Record, RecordMetadata, TopicName};
+use tokio::sync::watch;
 
 use super::{Ledger, Outcome, record};
 use crate::{
     history::Tag,
-    load::{connect, through_deaths},
+    load::{Bursts, Sends, connect, through_deaths},
 };
 
-/// Sends that may be without an outcome at once.
-const IN_FLIGHT_MAX: usize = 100;
-/// Records sent without a pause are at most so many.
-const BURST_MAX: usize = 10;
-/// A pause is shorter than this; readers that pass meanwhile prove most.
-const PAUSE_MAX: Duration = Duration::from_millis(30);
+/// Readers that pass in the pauses prove most.
+const BURSTS: Bursts = Bursts {
+    in_flight: 100,
+    records: 10,
+    pause: Duration::from_millis(30),
+};
 
 /// One producer.
 pub(super) struct Writer {
@@ -44,39 +43,28 @@ impl Writer {
             .compression(compression.unwrap_or_default());
         let producer = through_deaths(|| builder.clone().open()).await;
         let producer = producer.context("a writer cannot begin")?;
-        let mut on_their_way = FuturesUnordered::new();
-        while !*self.settling.borrow() {
-            for _ in 0..self.random.usize(1..=BURST_MAX) {
-                let tag = self.invoke();
-                match producer.enqueue(record::record(tag)).await {
-                    Ok(delivery) => on_their_way.push(async move { (tag, delivery.await) }),
-                    Err(error) => self.note(tag, &Err(error)),
-                }
-            }
-            let pause = sleep(PAUSE_MAX.mul_f64(self.random.f64()));
-            tokio::pin!(pause);
-            loop {
-                let full = on_their_way.len() >= IN_FLIGHT_MAX;
-                tokio::select! {
-                    Some((tag, outcome)) = on_their_way.next() => self.note(tag, &outcome),
-                    () = &mut pause, if !full => break,
-                }
-            }
-        }
-        while let Some((tag, outcome)) = on_their_way.next().await {
-            self.note(tag, &outcome);
-        }
+        BURSTS.send(&producer, &mut self).await;
         Ok(())
     }
+}
 
-    fn invoke(&mut self) -> Tag {
+impl Sends for Writer {
+    fn go_on(&self) -> bool {
+        !*self.settling.borrow()
+    }
+
+    fn random(&mut self) -> &mut fastrand::Rng {
+        &mut self.random
+    }
+
+    fn invoke(&mut self) -> (Tag, Record) {
         let tag = Tag {
             producer: self.number,
             sequence: self.sequence,
         };
         self.sequence += 1;
         self.ledger.invoked(tag);
-        tag
+        (tag, record::record(tag))
     }
 
     fn note(&self, tag: Tag, outcome: &Result<RecordMetadata, Error>) {

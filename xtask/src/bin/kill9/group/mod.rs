@@ -14,7 +14,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use crate::load::{Topic, connect, is_down, through_deaths};
+use crate::load::{Topic, connect, is_down, stop, through_deaths};
 use ledger::Ledger;
 use member::Member;
 
@@ -79,11 +79,7 @@ impl Group {
     pub(crate) async fn finish(mut self) -> Result<()> {
         self.catching_up.send_replace(true);
         let client = connect(&self.url).await?;
-        let mut ends = Vec::new();
-        for place in self.topic.places() {
-            let bounds = client.bounds(&self.topic.name, place.partition).await?;
-            ends.push((place.partition, bounds.high_watermark));
-        }
+        let ends = self.topic.ends(&client).await?;
         let by = Instant::now() + CATCH_UP_MAX;
         loop {
             let lag = through_deaths(|| client.group_lag(&self.id)).await?;
@@ -105,13 +101,7 @@ impl Group {
                 }
             }
         }
-        self.tasks.abort_all();
-        while let Some(ended) = self.tasks.join_next().await {
-            match ended {
-                Ok(ended) => ended?,
-                Err(error) => ensure!(error.is_cancelled(), "a member panicked: {error}"),
-            }
-        }
+        stop(&mut self.tasks).await?;
         self.ledger.check(&ends)
     }
 }

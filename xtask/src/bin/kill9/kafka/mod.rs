@@ -31,7 +31,7 @@ use tokio::{
 use crate::{
     group::ledger::Ledger,
     history::{Delivery, Recorder},
-    load::{Topic, connect},
+    load::{Topic, connect, stop},
 };
 use connection::{Connection, is_down};
 use member::Member;
@@ -189,11 +189,7 @@ impl Work {
     pub(crate) async fn finish(mut self) -> Result<Report> {
         self.catching_up.send_replace(true);
         let client = connect(&self.url).await?;
-        let mut ends = Vec::new();
-        for place in self.topic.places() {
-            let bounds = client.bounds(&self.topic.name, place.partition).await?;
-            ends.push((place.partition, bounds.high_watermark));
-        }
+        let ends = self.topic.ends(&client).await?;
         let by = Instant::now() + SETTLE_MAX;
         let mut connection = Connection::open(self.address).await?;
         while let Some(missing) = self.missing(&mut connection, &ends).await? {
@@ -206,13 +202,7 @@ impl Work {
                 Some(ended) = self.readers.join_next() => ended??,
             }
         }
-        self.readers.abort_all();
-        while let Some(ended) = self.readers.join_next().await {
-            match ended {
-                Ok(ended) => ended?,
-                Err(error) => ensure!(error.is_cancelled(), "a member panicked: {error}"),
-            }
-        }
+        stop(&mut self.readers).await?;
         self.ledger.check(&ends)?;
         let counts = &self.seen.0;
         Ok(Report {

@@ -3,13 +3,14 @@
 //! Each has a client of its own, that is a connection of its own, which it keeps: that a client finds
 //! its way back to a broker that was killed is part of what is tested.
 
+mod bursts;
 mod ends;
 mod producing;
 mod reading;
 
 use std::{collections::BTreeMap, future::Future, time::Duration};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use ratatoskr_client::{
     Client, ConnectOptions, Error, NewTopic, Offset, PartitionIndex, TopicConfigChange, TopicName,
 };
@@ -20,6 +21,7 @@ use tokio::{
 };
 
 use crate::history::{Delivery, Place, Recorder};
+pub(crate) use bursts::{Bursts, Sends};
 
 /// How long the producers may take, once the broker is up for good, to have every outcome.
 const SETTLE_MAX: Duration = Duration::from_mins(1);
@@ -50,6 +52,22 @@ impl Topic {
             topic,
             partition: PartitionIndex::new(partition),
         })
+    }
+
+    /// Where its partitions end.
+    ///
+    /// # Errors
+    /// The broker's, or those of the way to it.
+    pub(crate) async fn ends(
+        &self,
+        client: &Client,
+    ) -> Result<Vec<(PartitionIndex, Offset)>, Error> {
+        let mut found = Vec::new();
+        for place in self.places() {
+            let end = ends::end_of(client, self, place).await?;
+            found.push((place.partition, end));
+        }
+        Ok(found)
     }
 
     pub(crate) fn place(&self, partition: PartitionIndex) -> Place {
@@ -203,6 +221,21 @@ impl Load {
         )
         .await
     }
+}
+
+/// Ends tasks that go on until they are aborted.
+///
+/// # Errors
+/// What one of them ended with before, or that it panicked.
+pub(crate) async fn stop(tasks: &mut JoinSet<Result<()>>) -> Result<()> {
+    tasks.abort_all();
+    while let Some(ended) = tasks.join_next().await {
+        match ended {
+            Ok(ended) => ended?,
+            Err(error) => ensure!(error.is_cancelled(), "a task panicked: {error}"),
+        }
+    }
+    Ok(())
 }
 
 /// A client of its own, made as soon as the broker lives long enough to be reached.

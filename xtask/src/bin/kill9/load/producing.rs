@@ -3,19 +3,21 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use futures_util::{StreamExt, stream::FuturesUnordered};
-use ratatoskr_client::{Compression, Error, Outcome, RecordMetadata};
-use tokio::{sync::watch, time::sleep};
+use ratatoskr_client::{Compression, Error, Outcome, Record, RecordMetadata};
+use tokio::sync::watch;
 
-use super::{Phase, Topic, connect, through_deaths};
+use super::{
+    Phase, Topic,
+    bursts::{Bursts, Sends},
+    connect, through_deaths,
+};
 use crate::history::{Delivery, Event, Recorder, Tag, payload};
 
-/// Sends that may be without an outcome at once.
-const IN_FLIGHT_MAX: usize = 200;
-/// Records sent without a pause are at most so many.
-const BURST_MAX: usize = 40;
-/// A pause is shorter than this.
-const PAUSE_MAX: Duration = Duration::from_millis(10);
+const BURSTS: Bursts = Bursts {
+    in_flight: 200,
+    records: 40,
+    pause: Duration::from_millis(10),
+};
 
 /// One producer of one topic.
 pub(super) struct Producer {
@@ -44,38 +46,26 @@ impl Producer {
             .idempotent(idempotent)
             .compression(compression.unwrap_or_default());
         let producer = through_deaths(|| builder.clone().open()).await?;
-        let mut on_their_way = FuturesUnordered::new();
-        while *self.phase.borrow() == Phase::Working {
-            for _ in 0..self.random.usize(1..=BURST_MAX) {
-                let tag = self.invoke();
-                match producer.enqueue(payload::record(tag)).await {
-                    Ok(delivery) => on_their_way.push(async move { (tag, delivery.await) }),
-                    Err(error) => self.note(tag, &Err(error)),
-                }
-            }
-            let pause = sleep(PAUSE_MAX.mul_f64(self.random.f64()));
-            tokio::pin!(pause);
-            loop {
-                let full = on_their_way.len() >= IN_FLIGHT_MAX;
-                tokio::select! {
-                    Some((tag, outcome)) = on_their_way.next() => self.note(tag, &outcome),
-                    () = &mut pause, if !full => break,
-                }
-            }
-        }
-        while let Some((tag, outcome)) = on_their_way.next().await {
-            self.note(tag, &outcome);
-        }
-        let tag = self.invoke();
-        let outcome = producer.send(payload::record(tag)).await;
+        BURSTS.send(&producer, &mut self).await;
+        let (tag, record) = self.invoke();
+        let outcome = producer.send(record).await;
         self.note(tag, &outcome);
         outcome
             .map(drop)
             .with_context(|| format!("{tag}, the last of its producer"))
     }
+}
 
-    /// Begins to send the next record.
-    fn invoke(&mut self) -> Tag {
+impl Sends for Producer {
+    fn go_on(&self) -> bool {
+        *self.phase.borrow() == Phase::Working
+    }
+
+    fn random(&mut self) -> &mut fastrand::Rng {
+        &mut self.random
+    }
+
+    fn invoke(&mut self) -> (Tag, Record) {
         let tag = Tag {
             producer: self.number,
             sequence: self.sequence,
@@ -83,7 +73,7 @@ impl Producer {
         self.sequence += 1;
         let topic = self.topic.number;
         self.recorder.note(Event::Invoked { tag, topic });
-        tag
+        (tag, payload::record(tag))
     }
 
     fn note(&self, tag: Tag, outcome: &Result<RecordMetadata, Error>) {

@@ -21,7 +21,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use crate::load::{Topic, connect, through_deaths};
+use crate::load::{Topic, connect, stop, through_deaths};
 use worker::Worker;
 
 /// Consumers at work.
@@ -144,13 +144,7 @@ impl Work {
         self.working_off.send_replace(true);
         let client = connect(&self.url).await?;
         self.worked_off(&client).await?;
-        self.workers.abort_all();
-        while let Some(ended) = self.workers.join_next().await {
-            match ended {
-                Ok(ended) => ended?,
-                Err(error) => ensure!(error.is_cancelled(), "a consumer panicked: {error}"),
-            }
-        }
+        stop(&mut self.workers).await?;
         self.note_dead_letters(&client).await?;
         let mut ends = Vec::new();
         for place in self.topic.places() {
