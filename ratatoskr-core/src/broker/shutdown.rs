@@ -58,7 +58,8 @@ impl Broker {
             problems: self.problems(),
             timed_out,
         };
-        tracing::info!(?report, "shut down");
+        let (batches_unsettled, problems) = (report.batches_unsettled, report.problems.len());
+        tracing::info!(batches_unsettled, problems, timed_out, "shut down");
         Ok(report)
     }
 

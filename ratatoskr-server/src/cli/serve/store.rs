@@ -9,7 +9,7 @@ use ratatoskr_core::{
     delivery::QueueConfig,
     storage::{IoKind, StorageError},
 };
-use ratatoskr_storage::{MemoryStorage, MmapOptions, MmapStorage, SystemClock};
+use ratatoskr_storage::{MemoryStorage, MmapOptions, MmapStorage, RecoveryReport, SystemClock};
 
 use crate::{
     cli::exit::{Exit, Failure, Outcome},
@@ -40,7 +40,7 @@ impl Store {
             let opened = MmapStorage::open(&settings.data_dir, options).await;
             let disk = opened.map_err(|error| failure(&settings.data_dir, &error))?;
             let disk = Arc::new(disk);
-            tracing::info!(recovery = ?disk.recovery(), "data directory opened");
+            tell(disk.recovery());
             (disk.broker(), Some(disk))
         };
         let config = configured(settings)?;
@@ -70,6 +70,35 @@ impl Store {
         disk.close().await.map_err(|error| {
             Failure::new(Exit::Failure, "the last checkpoint could not be written").because(error)
         })
+    }
+}
+
+/// Logs what recovery did, and whatever is out of the ordinary on a line of its own.
+fn tell(recovery: &RecoveryReport) {
+    let RecoveryReport {
+        frames,
+        bytes,
+        partitions,
+        torn,
+        failed,
+        orphaned,
+        verified_bytes,
+        corrupt,
+    } = recovery;
+    tracing::info!(frames, bytes, partitions, verified_bytes, "data directory opened");
+    if let Some(torn) = torn {
+        let (file, position) = (&torn.file, torn.position);
+        let reason = &torn.detail;
+        tracing::warn!(file, position, reason, "cut what was not whole at the end of the write-ahead log");
+    }
+    for (topic, partition, error) in failed {
+        tracing::error!(%topic, %partition, %error, "a partition could not be recovered; opening it tries again");
+    }
+    for directory in orphaned {
+        tracing::warn!(directory, "moved a directory that no topic owns to orphaned/");
+    }
+    if *corrupt > 0 {
+        tracing::error!(ranges = corrupt, "records are corrupt; reading them is an error, all others can be read");
     }
 }
 
