@@ -210,6 +210,32 @@ pub trait Partition: Send + Sync + fmt::Debug {
     /// Dropping the future ends the compaction; what it has done so far stays done.
     async fn compact(&self, request: &CompactRequest) -> StorageResult<Compacted>;
 
+    /// Keeps what the broker knows of the log as of some offset, a few hundred bytes to a megabyte, in
+    /// place of what it kept before, so that the next opening need not read all of the log for it. It need
+    /// not last, and may be torn by a crash: the broker checks what it gets back. Unless a backend keeps
+    /// it, which is what this method does by itself, a large log takes long to open.
+    ///
+    /// # Errors
+    /// It could not be kept; that harms nothing.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves what was kept before, or this.
+    async fn keep_snapshot(&self, snapshot: Bytes) -> StorageResult<()> {
+        drop(snapshot);
+        Ok(())
+    }
+
+    /// What was kept last, if it is there.
+    ///
+    /// # Errors
+    /// It cannot be read; the broker does without.
+    ///
+    /// # Cancel safety
+    /// Dropping the future reads nothing.
+    async fn snapshot(&self) -> StorageResult<Option<Bytes>> {
+        Ok(None)
+    }
+
     /// What the log is made of now.
     fn stats(&self) -> PartitionStats;
 }

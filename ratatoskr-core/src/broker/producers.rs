@@ -14,6 +14,8 @@ use std::{
     time::Duration,
 };
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     batch::BatchHeader,
     config::TimestampType,
@@ -45,8 +47,11 @@ struct Producer {
     last_append: Duration,
 }
 
+/// A producer with its last applied batches.
+pub(super) type KeptProducer = (ProducerId, Vec<RememberedBatch>);
+
 /// A batch that can be recognized when it comes again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct RememberedBatch {
     epoch: ProducerEpoch,
     base_sequence: Sequence,
@@ -163,6 +168,31 @@ impl ProducerTable {
             if let (Some(first), true) = (dropped.front(), producer.batches.is_empty()) {
                 producer.resumes_at = Some((first.epoch, first.base_sequence));
             }
+        }
+    }
+
+    /// What is known of the batches before `end`, which are applied.
+    pub(super) fn applied(&self, end: Offset) -> Vec<KeptProducer> {
+        let kept = self.producers.iter().map(|(&id, producer)| {
+            let batches = producer.batches.iter();
+            let applied = batches.filter(|batch| batch.base_offset < end);
+            (id, applied.copied().collect::<Vec<_>>())
+        });
+        kept.filter(|(_, batches)| !batches.is_empty()).collect()
+    }
+
+    /// Takes in what [`applied`](Self::applied) told of an earlier opening.
+    pub(super) fn restore(&mut self, kept: Vec<KeptProducer>, now: Duration) {
+        for (id, batches) in kept {
+            if self.producers.len() >= self.producers_max {
+                self.make_room(now);
+            }
+            let producer = Producer {
+                batches: batches.into(),
+                resumes_at: None,
+                last_append: now,
+            };
+            self.producers.insert(id, producer);
         }
     }
 

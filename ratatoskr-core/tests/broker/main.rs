@@ -21,6 +21,7 @@ mod queues;
 mod retention;
 mod run;
 mod shutdown;
+mod snapshot;
 mod stream;
 mod subscribe;
 mod supervision;

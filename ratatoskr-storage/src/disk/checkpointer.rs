@@ -1,5 +1,5 @@
 //! Writes checkpoints while the storage is in use: every quarter of the write-ahead log, every few
-//! seconds where there is something new, and when producers wait for room.
+//! seconds where there is something new, when much was appended, and when producers wait for room.
 //!
 //! The order of steps is what makes a checkpoint true: first the point, before which everything is
 //! applied; then the partitions are synced, and the frames that one could not take are copied to its
@@ -60,6 +60,7 @@ pub(super) fn run(shared: &Shared) -> StorageResult<()> {
 fn write(shared: &Shared) -> StorageResult<()> {
     let mut covered = shared.covered.lock();
     let point = shared.wal.point();
+    shared.logs.caches.begins_to_sync();
     let synced = sync_partitions(shared);
     shared.logs.caches.synced();
     if point == *covered && synced.changed.is_empty() && !shared.wal.is_stalled() {

@@ -15,7 +15,8 @@ pub struct MmapOptions {
     /// How many files are open and how many bytes are kept in memory.
     pub caches: CacheLimits,
     /// A checkpoint is written at least this often while there is something new; besides, whenever a
-    /// quarter of the write-ahead log has been written. Default 10 s.
+    /// quarter of the write-ahead log has been written, or the logs have grown by
+    /// [`CacheLimits::unsynced_bytes_max`]. Default 10 s.
     pub checkpoint_interval: Duration,
     /// Whether threads lead groups of the write-ahead log and write checkpoints. Where not, for
     /// simulations, [`MmapStorage::drive`](super::MmapStorage::drive) and

@@ -417,6 +417,15 @@ impl Partition for MmapPartition {
         }
     }
 
+    async fn keep_snapshot(&self, snapshot: Bytes) -> StorageResult<()> {
+        drop(self.enter()?);
+        self.log.keep_snapshot(snapshot).await
+    }
+
+    async fn snapshot(&self) -> StorageResult<Option<Bytes>> {
+        self.log.snapshot().await
+    }
+
     fn stats(&self) -> PartitionStats {
         self.log.stats()
     }

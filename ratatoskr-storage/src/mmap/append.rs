@@ -301,6 +301,7 @@ impl Log {
         writer.max_timestamp = writer.max_timestamp.max(run.max_timestamp);
         writer.reserved = writer.reserved.saturating_sub(run.bytes);
         writer.log_end = run.end_offset;
+        self.place.caches.appended(run.bytes);
         let pairs = run.batches.iter().zip(run.encoded.iter().cloned());
         self.place.caches.tails.push(&self.tail, pairs);
         self.view.write().log_end = run.end_offset;

@@ -13,7 +13,7 @@ use std::{
     path::Path,
     sync::{
         Arc, OnceLock, Weak,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -35,6 +35,9 @@ pub struct CacheLimits {
     pub cold_reads_max: usize,
     /// Threads that read logs at a time where all of them are verified.
     pub verifying_threads_max: usize,
+    /// Bytes appended, to all logs together, after which a checkpoint is asked for: about so many are
+    /// read when the logs are opened after a crash.
+    pub unsynced_bytes_max: u64,
 }
 
 impl Default for CacheLimits {
@@ -46,6 +49,7 @@ impl Default for CacheLimits {
             cold_reads_max: 32,
             verifying_threads_max: std::thread::available_parallelism()
                 .map_or(1, std::num::NonZero::get),
+            unsynced_bytes_max: 512 << 20,
         }
     }
 }
@@ -57,6 +61,9 @@ pub struct SharedCaches {
     pub(super) tails: TailCache,
     pub(super) cold_reads: Arc<Semaphore>,
     pub(crate) helpers: Helpers,
+    /// Bytes appended since the last checkpoint began.
+    unsynced: AtomicU64,
+    unsynced_bytes_max: u64,
     /// Directories of logs whose last sync has failed (see `rebuild.rs`).
     pub(super) in_doubt: Mutex<HashSet<Arc<Path>>>,
 }
@@ -78,15 +85,32 @@ impl SharedCaches {
             cold_reads: Arc::new(Semaphore::new(limits.cold_reads_max.max(1))),
             // One more thread is there already: whoever opens the logs.
             helpers: Helpers::new(limits.verifying_threads_max.saturating_sub(1)),
+            unsynced: AtomicU64::new(0),
+            unsynced_bytes_max: limits.unsynced_bytes_max,
             in_doubt: Mutex::default(),
         })
     }
 
-    /// Has `wanted` called when files can only be closed after they are synced;
-    /// [`synced`](Self::synced) is to be called after that, or after the attempt.
+    /// Has `wanted` called when files can only be closed after they are synced, or much was appended;
+    /// [`begins_to_sync`](Self::begins_to_sync) is to be called before that, and
+    /// [`synced`](Self::synced) after it, or after the attempt.
     pub fn on_sync_wanted(&self, wanted: impl Fn() + Send + Sync + 'static) {
         // Nobody calls it twice.
         let _ = self.segments.sync_wanted.0.set(Box::new(wanted));
+    }
+
+    /// So many bytes were appended to a log.
+    pub(super) fn appended(&self, bytes: u64) {
+        let before = self.unsynced.fetch_add(bytes, Ordering::Relaxed);
+        let max = self.unsynced_bytes_max;
+        if before < max && before + bytes >= max {
+            self.segments.want_sync();
+        }
+    }
+
+    /// What is appended from now on is for the next time.
+    pub fn begins_to_sync(&self) {
+        self.unsynced.store(0, Ordering::Relaxed);
     }
 
     /// What was dirty is synced, as far as that was possible.
@@ -197,10 +221,22 @@ impl SegmentCache {
             }
         }
         drop(ring);
-        if let Some(wanted) = self.sync_wanted.0.get().filter(|_| self.is_over()) {
+        if self.is_over() {
+            // Set first: whoever is asked may be done before this goes on.
             self.waits.store(true, Ordering::Release);
+            if !self.want_sync() {
+                self.waits.store(false, Ordering::Release);
+            }
+        }
+    }
+
+    /// Asks for a sync, if there is anybody to ask.
+    fn want_sync(&self) -> bool {
+        let wanted = self.sync_wanted.0.get();
+        if let Some(wanted) = wanted {
             wanted();
         }
+        wanted.is_some()
     }
 
     fn is_over(&self) -> bool {

@@ -5,7 +5,7 @@
 //!  append ► append.rs, sync.rs, retain.rs ─┐                   index.rs   bytes of the index
 //!  read ──► tail.rs (heap), else read.rs,  ├─► segment.rs ──►  files.rs   what is open
 //!           window.rs, times.rs ───────────┤
-//!  compact  compact.rs, cleaned.rs ────────┘
+//!  compact  compact.rs, cleaned.rs ────────┘                   snapshot.rs  what the broker keeps
 //! ```
 //! [`PartitionLog`] knows nothing of the write-ahead log: it is handed batches that are committed, and
 //! told from which checkpoint to recover. The formats are in `docs/format.md`.
@@ -37,6 +37,7 @@ mod recover;
 mod retain;
 mod scan;
 mod segment;
+mod snapshot;
 mod sync;
 mod tail;
 #[cfg(test)]

@@ -12,6 +12,9 @@ const NEW_SUFFIX: &str = ".new";
 /// The name of the file that says that a sync has failed.
 pub(super) const IN_DOUBT: &str = "sync-failed";
 
+/// The name of the file that the broker's snapshot is in.
+pub(super) const SNAPSHOT: &str = "snapshot";
+
 /// What the files of a segment are called.
 ///
 /// A segment that was appended to is named by the offset where it begins. One that compaction made

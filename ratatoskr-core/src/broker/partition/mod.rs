@@ -17,6 +17,7 @@ mod recover;
 mod retain;
 mod run;
 mod settle;
+mod snapshot;
 mod submit;
 
 use std::{
@@ -119,6 +120,7 @@ struct OpenLog {
     next_offset: Offset,
     leader_epoch: LeaderEpoch,
     producers: ProducerTable,
+    snapshots: snapshot::Pace,
     /// While anybody holds sends back, they queue up here in order.
     holds: u32,
     held: VecDeque<Held>,

@@ -74,6 +74,7 @@ impl PartitionCell {
                 self.context.config.producers_per_partition_max,
                 self.context.config.producer_expiry,
             ),
+            snapshots: super::snapshot::Pace::default(),
             holds: 0,
             held: VecDeque::new(),
             flushing: false,

@@ -1,7 +1,7 @@
 //! What a log tells when it is opened: who its producers are and which leader wrote last.
 //!
-//! Both are functions of the log's batches, so they are read from the batch headers. Reading goes on
-//! meanwhile; sends are held until it is done.
+//! Both are functions of the log's batches, so they are read from the batch headers, behind the latest
+//! snapshot (`snapshot.rs`) if there is one. Reading goes on meanwhile; sends are held until it is done.
 
 use std::sync::Arc;
 
@@ -38,7 +38,7 @@ impl PartitionCell {
         });
     }
 
-    /// Reads the headers of all batches.
+    /// Reads the headers of all batches that no snapshot knows.
     pub(super) async fn walk(
         &self,
         log: &dyn Partition,
@@ -53,6 +53,12 @@ impl PartitionCell {
             leader_epoch: LeaderEpoch::new(0),
         };
         let mut from = bounds.log_start;
+        if let Some(snapshot) = self.kept_snapshot(log, bounds).await {
+            from = snapshot.as_of;
+            found.leader_epoch = snapshot.leader_epoch;
+            let now = self.context.clock.monotonic();
+            found.producers.restore(snapshot.producers, now);
+        }
         while from < bounds.log_end {
             let request = ReadRequest {
                 from,

@@ -108,6 +108,7 @@ impl PartitionCell {
             self.count_readable(batch.header().record_count, batch.total_bytes());
         }
         self.advance_high_watermark(log_end);
+        self.snapshot_if_due(inner);
         let done = produced.into_iter().map(PendingProduce::done);
         answers.extend(done.map(Ok));
     }

@@ -120,6 +120,7 @@ impl PartitionCell {
                 for batch in batches {
                     self.count_readable(batch.header().record_count, batch.total_bytes());
                 }
+                self.snapshot_if_due(&mut inner);
                 (Ok(()), Ok(()))
             }
             Err(failure) => {

@@ -215,6 +215,7 @@ impl PartitionCell {
                 open.producers.record(batch.header(), now, open.log_end);
             }
         }
+        self.snapshot_if_due(inner);
         Ok(())
     }
 
@@ -246,8 +247,9 @@ impl OpenLog {
     /// Appends batches to the log, and checks that they got the places that they were given.
     #[inline]
     pub(super) fn append(&mut self, batches: &[RecordBatch]) -> Result<(), Failure> {
-        let mut end = self.log_end;
+        let (mut end, mut bytes) = (self.log_end, 0);
         for batch in batches {
+            bytes += batch.total_bytes() as u64;
             let header = batch.header();
             if header.base_offset != end {
                 return Err(Failure::Defect(format!(
@@ -265,6 +267,7 @@ impl OpenLog {
             )));
         }
         self.log_end = end;
+        self.snapshots.appended(bytes);
         Ok(())
     }
 }

@@ -11,6 +11,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use ratatoskr_core::{
     batch::RecordBatch,
     compaction::{CompactRequest, Compacted},
@@ -74,6 +75,9 @@ struct Control {
     /// The partition whose reads wait.
     cold: Mutex<Option<Place>>,
     warmed: Notify,
+    /// Where reads began.
+    reads: Mutex<Vec<Offset>>,
+    snapshot_kept: Notify,
 }
 
 impl Control {
@@ -177,9 +181,7 @@ impl TestStorage {
 
     /// Takes a batch out of a log, as compaction would.
     pub(crate) fn compact_away(&self, topic: &TopicName, partition: PartitionIndex, at: Offset) {
-        let topics = self.topics.lock();
-        let topic = topics.values().find(|there| there.name == *topic).unwrap();
-        let log = Arc::clone(&topic.logs.lock()[&partition]);
+        let log = self.log(topic, partition);
         log.lock()
             .batches
             .retain(|batch| batch.header().base_offset != at);
@@ -192,14 +194,44 @@ impl TestStorage {
 
     /// The log of a closed partition loses its batches from here on, as in a power cut.
     pub(crate) fn lose(&self, topic: &TopicName, partition: PartitionIndex, from: Offset) {
-        let topics = self.topics.lock();
-        let topic = topics.values().find(|found| found.name == *topic).unwrap();
-        let log = Arc::clone(&topic.logs.lock()[&partition]);
+        let log = self.log(topic, partition);
         let mut log = log.lock();
         log.batches
             .retain(|batch| batch.header().base_offset < from);
         log.end = from;
         log.durable_end = log.durable_end.min(from);
+    }
+
+    fn log(&self, topic: &TopicName, partition: PartitionIndex) -> Arc<Mutex<Log>> {
+        let topics = self.topics.lock();
+        let topic = topics.values().find(|found| found.name == *topic).unwrap();
+        Arc::clone(&topic.logs.lock()[&partition])
+    }
+
+    /// Waits until a snapshot is kept.
+    pub(crate) async fn snapshot_kept(&self, topic: &TopicName, partition: PartitionIndex) {
+        loop {
+            let kept = self.control.snapshot_kept.notified();
+            if self.log(topic, partition).lock().snapshot.is_some() {
+                return;
+            }
+            kept.await;
+        }
+    }
+
+    /// Puts something else in the place of a snapshot.
+    pub(crate) fn put_snapshot(
+        &self,
+        topic: &TopicName,
+        partition: PartitionIndex,
+        snapshot: &'static [u8],
+    ) {
+        self.log(topic, partition).lock().snapshot = Some(Bytes::from_static(snapshot));
+    }
+
+    /// Where reads have begun since this was asked last.
+    pub(crate) fn take_reads(&self) -> Vec<Offset> {
+        std::mem::take(&mut self.control.reads.lock())
     }
 
     /// What was to be compacted, in order.
@@ -315,6 +347,7 @@ struct Log {
     start: Offset,
     end: Offset,
     durable_end: Offset,
+    snapshot: Option<Bytes>,
 }
 
 impl Log {
@@ -379,6 +412,7 @@ impl Partition for TestPartition {
         if self.control.cold.lock().as_ref() == Some(&self.place) {
             return Ok(TryRead::WouldBlock);
         }
+        self.control.reads.lock().push(request.from);
         let log = self.log.lock();
         if request.from < log.start || request.from > log.end {
             return Err(StorageError::OffsetOutOfRange {
@@ -448,6 +482,16 @@ impl Partition for TestPartition {
         self.meet(Operation::Compact)?;
         self.control.compactions.lock().push(request.clone());
         Ok(Compacted::nothing(Offset::ZERO))
+    }
+
+    async fn keep_snapshot(&self, snapshot: Bytes) -> StorageResult<()> {
+        self.log.lock().snapshot = Some(snapshot);
+        self.control.snapshot_kept.notify_waiters();
+        Ok(())
+    }
+
+    async fn snapshot(&self) -> StorageResult<Option<Bytes>> {
+        Ok(self.log.lock().snapshot.clone())
     }
 
     fn stats(&self) -> PartitionStats {

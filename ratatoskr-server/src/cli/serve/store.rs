@@ -85,20 +85,37 @@ fn tell(recovery: &RecoveryReport) {
         verified_bytes,
         corrupt,
     } = recovery;
-    tracing::info!(frames, bytes, partitions, verified_bytes, "data directory opened");
+    tracing::info!(
+        frames,
+        bytes,
+        partitions,
+        verified_bytes,
+        "data directory opened"
+    );
     if let Some(torn) = torn {
         let (file, position) = (&torn.file, torn.position);
         let reason = &torn.detail;
-        tracing::warn!(file, position, reason, "cut what was not whole at the end of the write-ahead log");
+        tracing::warn!(
+            file,
+            position,
+            reason,
+            "cut what was not whole at the end of the write-ahead log"
+        );
     }
     for (topic, partition, error) in failed {
         tracing::error!(%topic, %partition, %error, "a partition could not be recovered; opening it tries again");
     }
     for directory in orphaned {
-        tracing::warn!(directory, "moved a directory that no topic owns to orphaned/");
+        tracing::warn!(
+            directory,
+            "moved a directory that no topic owns to orphaned/"
+        );
     }
     if *corrupt > 0 {
-        tracing::error!(ranges = corrupt, "records are corrupt; reading them is an error, all others can be read");
+        tracing::error!(
+            ranges = corrupt,
+            "records are corrupt; reading them is an error, all others can be read"
+        );
     }
 }
 

@@ -209,6 +209,7 @@ proptest! {
             index_bytes_max: 100,
             cold_reads_max: 1,
             verifying_threads_max: 1,
+            unsynced_bytes_max: 1,
         });
     }
 }

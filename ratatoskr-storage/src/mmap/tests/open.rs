@@ -183,3 +183,21 @@ fn a_log_that_is_emptied_keeps_its_end() {
     assert!(recovered.quarantined.is_empty() && recovered.cut.is_none());
     assert_eq!(read_all(&log, 46), all);
 }
+
+#[tokio::test]
+async fn the_latest_snapshot_is_there_when_the_log_is_opened_again() {
+    let (fixture, all, checkpoint) = Fixture::filled(3);
+    let (log, _) = fixture.open(Some(checkpoint));
+    assert_eq!(log.snapshot().await.unwrap(), None);
+    // What a process leaves behind that dies while it writes one.
+    fs::write(fixture.path().join("snapshot.new"), b"half of").unwrap();
+    for snapshot in ["the first", "a later one", ""] {
+        log.keep_snapshot(snapshot.into()).await.unwrap();
+        assert_eq!(log.snapshot().await.unwrap().unwrap(), snapshot);
+    }
+    log.keep_snapshot("the last".into()).await.unwrap();
+    drop(log);
+    let (log, _) = fixture.open(Some(checkpoint));
+    assert_eq!(log.snapshot().await.unwrap().unwrap(), "the last");
+    assert_eq!(read_all(&log, 0), all);
+}
