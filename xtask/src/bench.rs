@@ -20,9 +20,11 @@ pub(crate) struct Options {
 /// # Errors
 /// Something does not build, or cannot be measured.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    run_visibly(&mut cargo(
-        "build --release --package ratatoskr-server --bin ratatoskr",
-    ))?;
+    if measures(&options.words) {
+        run_visibly(&mut cargo(
+            "build --release --package ratatoskr-server --bin ratatoskr",
+        ))?;
+    }
     let features = if wants_common_client(&options.words) {
         "--features bench,peers"
     } else {
@@ -41,6 +43,14 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     run_visibly(&mut command)
 }
 
+/// Whether the broker is needed, which takes minutes to build.
+fn measures(words: &[OsString]) -> bool {
+    let other = ["--report", "--help", "-h"];
+    !words
+        .iter()
+        .any(|word| other.iter().any(|other| word == other))
+}
+
 /// Whether the clients of peers are needed, which take long to build. Kafka comes with tools of its own.
 fn wants_common_client(words: &[OsString]) -> bool {
     let mut words = words.iter().filter_map(|word| word.to_str());
@@ -54,6 +64,14 @@ fn wants_common_client(words: &[OsString]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_broker_is_built_where_it_is_measured() {
+        let words = |text: &str| text.split(' ').map(OsString::from).collect::<Vec<_>>();
+        assert!(measures(&words("--rows L1 --quick")));
+        assert!(!measures(&words("--report")));
+        assert!(!measures(&words("--rows L1 --help")));
+    }
 
     #[test]
     fn clients_of_peers_are_built_when_they_are_asked_for() {

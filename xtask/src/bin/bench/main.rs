@@ -10,7 +10,7 @@
 //! │ └ warm      memory and page cache
 //! ├ result     figures, ratios, verdicts; `statistics` says what repeated figures say
 //! ├ against    two revisions, interleaved
-//! └ report, table, page    JSON files, the terminal, a page with charts
+//! └ report, table, page    JSON files, the terminal, a page with charts, the same as Markdown and SVG
 //! ```
 //! Everything that makes load is another program, so that what is measured is measured as its users
 //! have it; this one only starts, asks and divides.
@@ -43,6 +43,7 @@ use clap::Parser;
 
 use machine::Machine;
 use measure::Bench;
+use page::Pages;
 use peer::{Installed, Peer};
 use program::Programs;
 use report::RowReport;
@@ -56,7 +57,8 @@ Examples:
   $ cargo xtask bench --quick
   $ cargo xtask bench --rows L1,D1 --repetitions 5 --seconds 3 --peer nats --peer redis
   $ cargo xtask bench --rows K1 --peer kafka
-  $ cargo xtask bench --rows T1 --against main";
+  $ cargo xtask bench --rows T1 --against main
+  $ cargo xtask bench --report";
 
 /// Measures the broker beside what the machine allows, its peers, or an earlier revision of itself.
 ///
@@ -85,6 +87,9 @@ struct Options {
     /// Compare the headline rows with this revision, and do nothing else
     #[arg(long, value_name = "REVISION")]
     against: Option<String>,
+    /// Measure nothing; write the page, the tables and the charts of all rows that were ever measured
+    #[arg(long, conflicts_with_all = ["against", "peers", "quick", "repetitions", "seconds"])]
+    report: bool,
     /// Where results and, while it runs, data are kept; on the disk that is to be measured
     #[arg(long, value_name = "DIRECTORY", overrides_with = "directory")]
     directory: PathBuf,
@@ -104,6 +109,14 @@ async fn main() -> ExitCode {
 async fn run(options: &Options) -> Result<()> {
     let start = Instant::now();
     let rows = Row::select(&options.rows)?;
+    if options.report {
+        let pages = Pages {
+            rows: kept(&rows, &options.directory)?,
+            ..Pages::default()
+        };
+        println!("{}", pages.write(&options.directory)?.display());
+        return Ok(());
+    }
     let data = options.directory.join("data");
     fs::create_dir_all(&data).with_context(|| data.display().to_string())?;
     let (peers, mut skipped) = peers(options).await;
@@ -117,7 +130,7 @@ async fn run(options: &Options) -> Result<()> {
         seconds: options.seconds.unwrap_or(default.1),
     };
     let machine = Machine::this();
-    let (mut reports, mut differences) = (Vec::new(), Vec::new());
+    let (mut measured, mut differences) = (Vec::new(), Vec::new());
     match &options.against {
         Some(revision) => {
             let old = against::build(revision, &options.directory.join("against")).await?;
@@ -131,14 +144,17 @@ async fn run(options: &Options) -> Result<()> {
                     skipped.push(format!("{}: {WITHOUT_KAFKA}", row.id));
                     continue;
                 }
-                reports.push(measure(&bench, row, &machine, &options.directory).await?);
+                measured.push(measure(&bench, row, &machine, &options.directory).await?);
             }
         }
     }
-    let page = page::page(&machine, &reports, &differences, &skipped);
-    let path = options.directory.join("index.html");
-    fs::write(&path, page).with_context(|| path.display().to_string())?;
-    for reason in &skipped {
+    let pages = Pages {
+        rows: kept(&Row::select(&[])?, &options.directory)?,
+        differences,
+        skipped,
+    };
+    let path = pages.write(&options.directory)?;
+    for reason in &pages.skipped {
         eprintln!("SKIPPED: {reason}");
     }
     println!(
@@ -146,10 +162,16 @@ async fn run(options: &Options) -> Result<()> {
         path.display(),
         start.elapsed().as_secs_f64()
     );
-    let results = reports.iter().flat_map(|report| &report.results);
+    let results = measured.iter().flat_map(|report| &report.results);
     let failed = results.filter(|result| result.problem.is_some()).count();
     ensure!(failed == 0, "{failed} figures could not be measured");
     Ok(())
+}
+
+/// What is kept of those of the rows that were ever measured.
+fn kept(rows: &[Row], directory: &Path) -> Result<Vec<RowReport>> {
+    let kept = rows.iter().map(|row| RowReport::read(directory, row));
+    kept.filter_map(Result::transpose).collect()
 }
 
 /// The peers that are there, and why the others are not.

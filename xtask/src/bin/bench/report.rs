@@ -1,9 +1,9 @@
-//! What is kept of a row: one JSON file.
+//! What is kept of a row: one JSON file. A run adds its rows to those that are kept already.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{collections::BTreeMap, fs, io::ErrorKind, path::Path};
 
 use anyhow::{Context, Result};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     machine::Machine,
@@ -13,13 +13,13 @@ use crate::{
 };
 
 /// A row with its results.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct RowReport {
     /// What it is called in the goals.
     pub(crate) id: String,
     /// What it is about.
     pub(crate) title: String,
-    /// How it is drawn.
+    /// How it is drawn; the row's own file knows it.
     #[serde(skip)]
     pub(crate) chart: Chart,
     /// Where it was measured.
@@ -49,6 +49,24 @@ impl RowReport {
             peers,
             results: Vec::new(),
         }
+    }
+
+    /// What is kept of this row in the directory, if it was ever measured.
+    ///
+    /// # Errors
+    /// It cannot be read, or is not what is kept of a row.
+    pub(crate) fn read(directory: &Path, row: &Row) -> Result<Option<Self>> {
+        let path = directory.join(format!("{}.json", row.id));
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error).with_context(|| path.display().to_string()),
+        };
+        let kept: Self = serde_json::from_str(&text).with_context(|| path.display().to_string())?;
+        Ok(Some(Self {
+            chart: row.chart,
+            ..kept
+        }))
     }
 
     /// Writes the row's file into the directory.
@@ -143,5 +161,18 @@ pub(crate) mod tests {
         assert_eq!(first["unit"], "records_per_second");
         assert_eq!(first["answer"]["latency_us"]["p50"], 70.5);
         assert_eq!(row["results"][1]["floor"], Value::Null);
+    }
+
+    #[test]
+    fn what_is_kept_is_read_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let row: Row = toml::from_str(ROW).unwrap();
+        assert!(RowReport::read(directory.path(), &row).unwrap().is_none());
+        let written = &reports()[0];
+        written.write(directory.path()).unwrap();
+        let read = RowReport::read(directory.path(), &row).unwrap().unwrap();
+        assert_eq!(format!("{read:?}"), format!("{written:?}"));
+        fs::write(directory.path().join("X1.json"), "{}").unwrap();
+        assert!(RowReport::read(directory.path(), &row).is_err());
     }
 }

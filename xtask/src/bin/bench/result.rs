@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use clap::ValueEnum as _;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// A figure of a point.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct PointResult {
     /// The series.
     pub(crate) series: String,
@@ -59,7 +59,7 @@ pub(crate) struct PointResult {
 }
 
 /// A figure of a peer beside ours, both by the common client or by the peer's own.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 pub(crate) struct PeerResult {
     /// The peer.
     pub(crate) peer: Spread,
@@ -70,7 +70,7 @@ pub(crate) struct PeerResult {
 }
 
 /// A goal and whether it is met.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub(crate) struct GoalResult {
     /// The goal in words.
     pub(crate) goal: String,
@@ -79,7 +79,7 @@ pub(crate) struct GoalResult {
 }
 
 /// Whether a goal is met.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Verdict {
     /// It is.
@@ -89,6 +89,9 @@ pub(crate) enum Verdict {
     /// There is no goal, or what it is compared with was not measured.
     NotMeasured,
 }
+
+/// A longer list in an answer is not kept.
+const LIST_MAX: usize = 100;
 
 /// The samples of a point, by its x.
 pub(crate) type Measured = (u32, Result<Vec<Sample>>);
@@ -170,7 +173,22 @@ fn summarize(
         problem,
         answer: samples
             .last()
-            .map_or(Value::Null, |sample| sample.ours.clone()),
+            .map_or(Value::Null, |sample| without_long_lists(&sample.ours)),
+    }
+}
+
+/// An answer without the lists that nobody looks through, as that of 10,000 partitions.
+fn without_long_lists(answer: &Value) -> Value {
+    match answer {
+        Value::Object(fields) => {
+            let short = fields.iter().filter(|(_, value)| {
+                let list = value.as_array();
+                list.is_none_or(|list| list.len() <= LIST_MAX)
+            });
+            let kept = short.map(|(name, value)| (name.clone(), without_long_lists(value)));
+            Value::Object(kept.collect())
+        }
+        other => other.clone(),
     }
 }
 

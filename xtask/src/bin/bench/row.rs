@@ -49,10 +49,11 @@ pub(crate) struct Row {
 }
 
 /// How a row is drawn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Chart {
     /// A group of bars for each point: the broker, its floor, its peers.
+    #[default]
     Bars,
     /// A curve over x for each series, and one for its floor.
     Curves,

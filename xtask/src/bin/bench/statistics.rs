@@ -1,6 +1,6 @@
 //! What repeated figures say, and what they do not.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// How sure an interval is, at least.
 const CONFIDENCE: f64 = 0.95;
@@ -9,7 +9,7 @@ const CONFIDENCE: f64 = 0.95;
 const DIFFERENCE_MIN: f64 = 0.10;
 
 /// A figure over all repetitions.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize)]
 pub(crate) struct Spread {
     /// The middle value, or the mean of the two in the middle.
     pub(crate) median: f64,

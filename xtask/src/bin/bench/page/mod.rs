@@ -1,204 +1,58 @@
-//! The page of results: one file that needs nothing else, for light and dark.
+//! What a reader gets of results: a page that needs nothing else, for light and dark; the same tables
+//! as Markdown, and each chart as a file of its own.
 
 mod bars;
+mod chart;
 mod curves;
+mod html;
+mod markdown;
 mod svg;
 
-use std::fmt::Write as _;
-
-use crate::{
-    against::Difference,
-    machine::Machine,
-    report::RowReport,
-    result::{PointResult, Verdict},
-    row::Chart,
-    table,
+use std::{
+    fs,
+    path::{Path, PathBuf},
 };
-use svg::escape;
 
-/// The page of these rows and of what was compared with another revision.
-pub(crate) fn page(
-    machine: &Machine,
-    rows: &[RowReport],
-    differences: &[Difference],
-    skipped: &[String],
-) -> String {
-    let mut body = String::new();
-    head(&mut body, machine, rows, skipped);
-    for row in rows {
-        section(&mut body, row);
-    }
-    if !differences.is_empty() {
-        compared(&mut body, differences);
-    }
-    format!(
-        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <title>Ratatoskr: benchmarks</title>\n<style>\n{}</style>\n</head>\n<body>\n{body}</body>\n</html>\n",
-        include_str!("style.css")
-    )
+use anyhow::{Context, Result};
+
+use crate::{against::Difference, report::RowReport};
+
+/// Where the charts are, in the directory of the results.
+const CHARTS: &str = "charts";
+
+/// All that there is to tell.
+#[derive(Debug, Default)]
+pub(crate) struct Pages {
+    /// What is kept of each row.
+    pub(crate) rows: Vec<RowReport>,
+    /// What was compared with another revision.
+    pub(crate) differences: Vec<Difference>,
+    /// What was not measured, and why.
+    pub(crate) skipped: Vec<String>,
 }
 
-fn head(body: &mut String, machine: &Machine, rows: &[RowReport], skipped: &[String]) {
-    let results = || rows.iter().flat_map(|row| &row.results);
-    let count = |verdict| results().filter(|result| result.verdict == verdict).count();
-    let (met, missed) = (count(Verdict::Met), count(Verdict::Missed));
-    let open = count(Verdict::NotMeasured);
-    let gib = machine.memory_bytes / f64::from(1 << 30);
-    put(body, "<h1>Ratatoskr: benchmarks</h1>");
-    put(
-        body,
-        &format!(
-            "<p class=\"faint\">Revision {}, {}. {} × {}, {gib:.0} GiB, {}.</p>",
-            escape(&machine.revision),
-            escape(&machine.date),
-            machine.processors,
-            escape(&machine.processor),
-            escape(&machine.kernel),
-        ),
-    );
-    put(
-        body,
-        &format!(
-            "<p><b class=\"met\">{met} met</b> · <b class=\"missed\">{missed} missed</b> · {open} \
-             without a goal or not measured</p>"
-        ),
-    );
-    put(
-        body,
-        "<p class=\"faint\">A figure is the median of its repetitions. Floors are measured right \
-         beside each repetition, and ratios are taken within one. Peers are measured by one common \
-         client, which also measures Ratatoskr; Kafka by its own tools, which do so as well.</p>",
-    );
-    for reason in skipped {
-        put(
-            body,
-            &format!("<p class=\"missed\">Skipped: {}</p>", escape(reason)),
-        );
-    }
-    let links = rows.iter().map(|row| {
-        let id = escape(&row.id);
-        format!("<a href=\"#{id}\">{id}</a>")
-    });
-    put(body, &format!("<nav>{}</nav>", links.collect::<String>()));
-}
-
-fn section(body: &mut String, row: &RowReport) {
-    let (id, title) = (escape(&row.id), escape(&row.title));
-    put(body, &format!("<h2 id=\"{id}\">{id} · {title}</h2>"));
-    for group in groups(&row.results) {
-        let figure = &group[0].figure;
-        let curves =
-            row.chart == Chart::Curves && group.iter().any(|result| result.x != group[0].x);
-        let name = format!("{}: {figure}", row.title);
-        let chart = if curves {
-            curves::chart(&name, &group)
-        } else {
-            bars::chart(&name, &group)
+impl Pages {
+    /// Writes `index.html`, `results.md` and `charts/*.svg` into the directory, and answers where the
+    /// first is.
+    ///
+    /// # Errors
+    /// Something cannot be written.
+    pub(crate) fn write(&self, directory: &Path) -> Result<PathBuf> {
+        let write = |path: &Path, text: String| {
+            fs::write(path, text).with_context(|| path.display().to_string())
         };
-        if group.iter().any(|result| result.result.is_some()) {
-            let caption = escape(figure);
-            put(
-                body,
-                &format!("<figure>{chart}<figcaption>{caption}</figcaption></figure>"),
-            );
+        let charts = directory.join(CHARTS);
+        fs::create_dir_all(&charts).with_context(|| charts.display().to_string())?;
+        for row in &self.rows {
+            for chart in chart::charts(row) {
+                write(&charts.join(&chart.file), chart.alone())?;
+            }
         }
+        write(&directory.join("results.md"), markdown::tables(&self.rows))?;
+        let page = directory.join("index.html");
+        write(&page, html::page(self))?;
+        Ok(page)
     }
-    results(body, &row.results);
-    for result in &row.results {
-        if let Some(problem) = &result.problem {
-            let (point, problem) = (escape(&result.point), escape(problem));
-            put(body, &format!("<p class=\"missed\">{point}: {problem}</p>"));
-        }
-    }
-    let mut conditions: Vec<_> = row
-        .results
-        .iter()
-        .map(|result| (&result.series, &result.conditions))
-        .collect();
-    conditions.dedup();
-    put(body, "<ul class=\"faint\">");
-    for (series, conditions) in conditions {
-        let (series, conditions) = (escape(series), escape(conditions));
-        put(body, &format!("<li>{series}: {conditions}</li>"));
-    }
-    put(body, "</ul>");
-}
-
-/// Results that can share a chart: of one figure and one axis.
-fn groups(results: &[PointResult]) -> Vec<Vec<&PointResult>> {
-    let mut groups: Vec<Vec<&PointResult>> = Vec::new();
-    for result in results {
-        let same = |group: &&mut Vec<&PointResult>| {
-            group[0].figure == result.figure && group[0].x_name == result.x_name
-        };
-        match groups.iter_mut().find(same) {
-            Some(group) => group.push(result),
-            None => groups.push(vec![result]),
-        }
-    }
-    groups
-}
-
-fn results(body: &mut String, results: &[PointResult]) {
-    put(body, "<div class=\"scroll\"><table><thead><tr>");
-    for name in table::HEAD {
-        put(body, &format!("<th>{}</th>", escape(name)));
-    }
-    put(body, "</tr></thead><tbody>");
-    for result in results {
-        let [cells @ .., _] = table::cells(result);
-        let cells = cells
-            .iter()
-            .map(|cell| format!("<td>{}</td>", escape(cell)));
-        let cells = cells.collect::<String>();
-        let goals = goals(result);
-        put(body, &format!("<tr>{cells}<td>{goals}</td></tr>"));
-    }
-    put(body, "</tbody></table></div>");
-}
-
-fn goals(result: &PointResult) -> String {
-    let goals = result.goals.iter().map(|goal| {
-        let class = match goal.verdict {
-            Verdict::Met => "met",
-            Verdict::Missed => "missed",
-            Verdict::NotMeasured => "faint",
-        };
-        format!(
-            "<div class=\"{class}\">{}</div>",
-            escape(&table::goal(goal))
-        )
-    });
-    goals.collect()
-}
-
-fn compared(body: &mut String, differences: &[Difference]) {
-    let against = escape(&differences[0].against);
-    put(body, &format!("<h2 id=\"against\">Against {against}</h2>"));
-    put(
-        body,
-        "<p class=\"faint\">Interleaved, old new new old; the median of the pairwise ratios, new to \
-         old, with its 95 % interval. Under 10 % nothing is called a difference.</p>",
-    );
-    put(body, "<div class=\"scroll\"><table><thead><tr>");
-    for name in Difference::HEAD {
-        put(body, &format!("<th>{name}</th>"));
-    }
-    put(body, "</tr></thead><tbody>");
-    for difference in differences {
-        let cells = difference.cells();
-        let cells = cells
-            .iter()
-            .map(|cell| format!("<td>{}</td>", escape(cell)));
-        put(body, &format!("<tr>{}</tr>", cells.collect::<String>()));
-    }
-    put(body, "</tbody></table></div>");
-}
-
-fn put(body: &mut String, line: &str) {
-    // Writing into a string cannot fail.
-    let _ = writeln!(body, "{line}");
 }
 
 #[cfg(test)]
@@ -207,23 +61,20 @@ mod tests {
     use crate::report::tests::reports;
 
     #[test]
-    fn the_page_needs_nothing_else_and_shows_everything() {
-        let differences = [Difference::example()];
-        let skipped = ["Redis: no <program>".to_owned()];
-        let page = page(&Machine::this(), &reports(), &differences, &skipped);
-        for expected in [
-            "<h2 id=\"X1\">X1 · Title &amp; more</h2>",
-            "Skipped: Redis: no &lt;program&gt;",
-            "Against main",
-            "1 met",
-            "<polyline",
-            "<rect",
-            "prefers-color-scheme: dark",
-        ] {
-            assert!(page.contains(expected), "{expected}");
+    fn every_row_is_on_the_page_in_the_tables_and_in_charts() {
+        let directory = tempfile::tempdir().unwrap();
+        let pages = Pages {
+            rows: reports(),
+            ..Pages::default()
+        };
+        let page = pages.write(directory.path()).unwrap();
+        let read = |path: &Path| fs::read_to_string(path).unwrap();
+        let tables = read(&directory.path().join("results.md"));
+        for text in [read(&page), tables] {
+            assert!(text.contains("X1") && text.contains("X2"), "{text}");
         }
-        for outside in ["<script", "src=", "http", "@import", "NaN", "inf,"] {
-            assert!(!page.contains(outside), "{outside}");
-        }
+        let chart = directory.path().join("charts/x1-rate-topics.svg");
+        assert!(read(&chart).contains("<polyline"));
+        assert!(directory.path().join("charts/x2-rate-topics.svg").exists());
     }
 }
