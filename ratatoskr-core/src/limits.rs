@@ -41,6 +41,9 @@ pub const PRODUCER_BATCHES_REMEMBERED: usize = 5;
 pub const IN_FLIGHT_BYTES_MAX: usize = 256 << 20;
 /// An idempotent producer that is silent for this long may be forgotten.
 pub const PRODUCER_EXPIRY: Duration = Duration::from_hours(24);
+/// Bytes appended to a partition between snapshots of its producers, unless the broker is configured
+/// otherwise.
+pub const SNAPSHOT_BYTES: u64 = 16 << 20;
 /// Bytes a second that compaction reads and writes unless the broker is configured otherwise.
 pub const COMPACTION_BYTES_PER_SECOND: u64 = 64 << 20;
 /// Most bytes of memory in which compaction notes keys, unless the broker is configured otherwise.

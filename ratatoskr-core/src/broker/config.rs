@@ -29,6 +29,9 @@ pub struct BrokerConfig {
     pub producers_per_partition_max: usize,
     /// A producer that appended nothing for this long may be forgotten.
     pub producer_expiry: Duration,
+    /// Bytes appended to a partition after which what is known of its producers is kept beside its log:
+    /// so many are read when it is opened. More where what is kept is large.
+    pub snapshot_bytes: u64,
     /// Most consumer groups.
     pub groups_max: usize,
     /// Most members of a consumer group.
@@ -90,6 +93,7 @@ impl Default for BrokerConfig {
             subscriptions_max: limits::SUBSCRIPTIONS_MAX,
             producers_per_partition_max: limits::PRODUCERS_PER_PARTITION_MAX,
             producer_expiry: limits::PRODUCER_EXPIRY,
+            snapshot_bytes: limits::SNAPSHOT_BYTES,
             groups_max: limits::GROUPS_MAX,
             group_members_max: limits::GROUP_MEMBERS_MAX,
             group_member_topics_max: limits::GROUP_MEMBER_TOPICS_MAX,

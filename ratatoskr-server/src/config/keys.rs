@@ -89,6 +89,36 @@ const NODE: &[Key] = &[
         },
     },
     Key {
+        name: "storage.checkpoint_interval",
+        about: "how often what was appended is synced and noted down at least; a start reads what came later",
+        default: "10s",
+        expected: "a duration from 100ms, for example 10s",
+        set: |to, text| {
+            let interval = lasting(text, Duration::from_millis(100));
+            put(&mut to.checkpoint_interval, interval)
+        },
+    },
+    Key {
+        name: "storage.unsynced_bytes_max",
+        about: "bytes appended after which that is done sooner",
+        default: "64MiB",
+        expected: "a size from 1MiB, for example 64MiB",
+        set: |to, text| {
+            let bytes = parse_bytes(text).filter(|bytes| *bytes >= 1 << 20);
+            put(&mut to.unsynced_bytes_max, bytes)
+        },
+    },
+    Key {
+        name: "storage.snapshot_bytes",
+        about: "bytes appended to a partition between snapshots of its producers; its first use reads what came later",
+        default: "16MiB",
+        expected: "a size from 4KiB, for example 16MiB",
+        set: |to, text| {
+            let bytes = parse_bytes(text).filter(|bytes| *bytes >= 4 << 10);
+            put(&mut to.snapshot_bytes, bytes)
+        },
+    },
+    Key {
         name: "insecure",
         about: "listen off loopback although nobody has to log in",
         default: "false",

@@ -28,6 +28,12 @@ pub(crate) struct Settings {
     pub(crate) memory: bool,
     /// What of the logs is read when the data directory is opened.
     pub(crate) storage_verify: Verify,
+    /// How often a checkpoint is written at least, while there is something new.
+    pub(crate) checkpoint_interval: Duration,
+    /// Bytes appended after which a checkpoint is written.
+    pub(crate) unsynced_bytes_max: u64,
+    /// Bytes appended to a partition between snapshots of its producers.
+    pub(crate) snapshot_bytes: u64,
     /// Listen off loopback although nobody has to log in.
     pub(crate) insecure: bool,
     /// Where the native protocol listens.

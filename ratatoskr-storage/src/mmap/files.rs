@@ -49,7 +49,7 @@ impl Default for CacheLimits {
             cold_reads_max: 32,
             verifying_threads_max: std::thread::available_parallelism()
                 .map_or(1, std::num::NonZero::get),
-            unsynced_bytes_max: 512 << 20,
+            unsynced_bytes_max: 64 << 20,
         }
     }
 }

@@ -74,7 +74,7 @@ impl PartitionCell {
                 self.context.config.producers_per_partition_max,
                 self.context.config.producer_expiry,
             ),
-            snapshots: super::snapshot::Pace::default(),
+            snapshots: super::snapshot::Pace::new(self.context.config.snapshot_bytes),
             holds: 0,
             held: VecDeque::new(),
             flushing: false,

@@ -26,9 +26,8 @@ use crate::{
     storage::{Access, Partition, ReadRequest},
 };
 
-/// A snapshot is taken once so many bytes were appended since the last one: what an opening reads.
-const BYTES_BETWEEN: u64 = 16 << 20;
-/// Or so many times as many as the last one has, so that writing them is little beside the log.
+/// At least so many times as many bytes are appended between two snapshots as the first of them has, so
+/// that writing them is little beside the log.
 const BYTES_BETWEEN_PER_BYTE: u64 = 32;
 const VERSION: u8 = 1;
 
@@ -83,16 +82,15 @@ pub(super) struct Pace {
     due_at: Option<u64>,
 }
 
-impl Default for Pace {
-    fn default() -> Self {
+impl Pace {
+    /// The first is due once `bytes_between` bytes were appended.
+    pub(super) const fn new(bytes_between: u64) -> Self {
         Self {
             bytes: 0,
-            due_at: Some(BYTES_BETWEEN),
+            due_at: Some(bytes_between),
         }
     }
-}
 
-impl Pace {
     #[inline]
     pub(super) const fn appended(&mut self, bytes: u64) {
         self.bytes += bytes;
@@ -110,8 +108,8 @@ impl Pace {
     }
 
     /// One of `bytes` bytes was taken, or none could be.
-    fn ended(&mut self, bytes: u64) {
-        self.due_at = Some(BYTES_BETWEEN.max(bytes.saturating_mul(BYTES_BETWEEN_PER_BYTE)));
+    fn ended(&mut self, bytes: u64, bytes_between: u64) {
+        self.due_at = Some(bytes_between.max(bytes.saturating_mul(BYTES_BETWEEN_PER_BYTE)));
     }
 }
 
@@ -131,7 +129,8 @@ impl PartitionCell {
                         "no snapshot of the producers was kept");
                 }
                 if let Some(open) = this.inner.lock().open_as_of(opening) {
-                    open.snapshots.ended(taken.unwrap_or(0));
+                    let between = this.context.config.snapshot_bytes;
+                    open.snapshots.ended(taken.unwrap_or(0), between);
                 }
             });
         }
@@ -250,16 +249,16 @@ mod tests {
 
     #[test]
     fn one_is_due_after_so_many_bytes_and_a_large_one_later() {
-        let mut pace = Pace::default();
-        pace.appended(BYTES_BETWEEN - 1);
+        let mut pace = Pace::new(1_000);
+        pace.appended(999);
         assert!(!pace.begin());
         pace.appended(1);
         assert!(pace.begin());
-        pace.appended(BYTES_BETWEEN);
+        pace.appended(1_000);
         assert!(!pace.begin(), "one is under way");
-        pace.ended(BYTES_BETWEEN);
+        pace.ended(1_000, 1_000);
         assert!(!pace.begin(), "it was large");
-        pace.ended(0);
+        pace.ended(0, 1_000);
         assert!(pace.begin());
     }
 }

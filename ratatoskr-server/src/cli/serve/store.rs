@@ -9,7 +9,9 @@ use ratatoskr_core::{
     delivery::QueueConfig,
     storage::{IoKind, StorageError},
 };
-use ratatoskr_storage::{MemoryStorage, MmapOptions, MmapStorage, RecoveryReport, SystemClock};
+use ratatoskr_storage::{
+    MemoryStorage, MmapOptions, MmapStorage, RecoveryReport, SystemClock, mmap::CacheLimits,
+};
 
 use crate::{
     cli::exit::{Exit, Failure, Outcome},
@@ -35,6 +37,11 @@ impl Store {
         } else {
             let options = MmapOptions {
                 verify: settings.storage_verify,
+                checkpoint_interval: settings.checkpoint_interval,
+                caches: CacheLimits {
+                    unsynced_bytes_max: settings.unsynced_bytes_max,
+                    ..CacheLimits::default()
+                },
                 ..MmapOptions::default()
             };
             let opened = MmapStorage::open(&settings.data_dir, options).await;
@@ -130,6 +137,7 @@ fn configured(settings: &Settings) -> Outcome<BrokerConfig> {
         auto_create_topics: settings.auto_create_topics,
         partitions_default: settings.partitions_default,
         in_flight_bytes_max: settings.in_flight_bytes_max,
+        snapshot_bytes: settings.snapshot_bytes,
         retention_interval: settings.retention_interval,
         compaction_interval: settings.compaction_interval,
         compaction_bytes_per_second: settings.compaction_bytes_per_second,

@@ -93,6 +93,10 @@ impl Site {
             .args(["--set", "groups.initial_rebalance_delay=50ms"])
             // Compaction is to be at work whenever the broker is killed.
             .args(["--set", "topics.compaction_interval=50ms"])
+            // So are checkpoints, and snapshots, from which producers are known again.
+            .args(["--set", "storage.checkpoint_interval=500ms"])
+            .args(["--set", "storage.unsynced_bytes_max=1MiB"])
+            .args(["--set", "storage.snapshot_bytes=16KiB"])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
