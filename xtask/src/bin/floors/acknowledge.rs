@@ -56,8 +56,7 @@ impl Acknowledge {
         );
         let ring = append.then(|| Arc::new(Mutex::new(Ring::new(Ring::BYTES))));
         network::runtime()?.block_on(async {
-            let pairs = (0..self.connections).map(|_| network::async_pair());
-            let pairs = pairs.collect::<io::Result<Vec<_>>>()?;
+            let pairs = network::async_pairs(self.connections)?;
             let (mut servers, mut clients) = (JoinSet::new(), JoinSet::new());
             let start = Instant::now();
             for (client, server) in pairs {

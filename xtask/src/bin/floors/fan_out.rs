@@ -41,9 +41,7 @@ impl FanOut {
     pub(crate) fn measure(self, duration: Duration) -> Result<Sample> {
         ensure!(self.bytes >= HEAD_BYTES, "a record has at least 8 bytes");
         network::runtime()?.block_on(async {
-            let pairs = (0..self.connections).map(|_| network::async_pair());
-            let pairs = pairs
-                .collect::<io::Result<Vec<_>>>()
+            let pairs = network::async_pairs(self.connections)
                 .context("opening connections: does the limit of open files suffice?")?;
             let mut sockets = Vec::with_capacity(pairs.len());
             let mut clients = JoinSet::new();

@@ -32,7 +32,10 @@ pub(crate) fn runtime() -> io::Result<Runtime> {
 
 /// Client and server end of a new loopback connection, without Nagle's delay.
 fn pair() -> io::Result<(TcpStream, TcpStream)> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    pair_over(&TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?)
+}
+
+fn pair_over(listener: &TcpListener) -> io::Result<(TcpStream, TcpStream)> {
     let client = TcpStream::connect(listener.local_addr()?)?;
     let (server, _) = listener.accept()?;
     client.set_nodelay(true)?;
@@ -40,12 +43,19 @@ fn pair() -> io::Result<(TcpStream, TcpStream)> {
     Ok((client, server))
 }
 
-/// As [`pair`], for tasks of the runtime that this is called in.
-pub(crate) fn async_pair() -> io::Result<(tokio::net::TcpStream, tokio::net::TcpStream)> {
-    let (client, server) = pair()?;
-    client.set_nonblocking(true)?;
-    server.set_nonblocking(true)?;
-    Ok((client.try_into()?, server.try_into()?))
+/// As many as [`pair`] makes one, for tasks of the runtime that this is called in. All are made over one
+/// listener: thousands of listeners would want as many ports, of which few may be free.
+pub(crate) fn async_pairs(
+    count: usize,
+) -> io::Result<Vec<(tokio::net::TcpStream, tokio::net::TcpStream)>> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let pairs = (0..count).map(|_| {
+        let (client, server) = pair_over(&listener)?;
+        client.set_nonblocking(true)?;
+        server.set_nonblocking(true)?;
+        Ok((client.try_into()?, server.try_into()?))
+    });
+    pairs.collect()
 }
 
 /// Blocking ping-pong of N bytes over loopback between two pinned threads, on the same core and on
@@ -136,7 +146,8 @@ impl Tail {
     pub(crate) fn measure(self, duration: Duration) -> Result<Sample> {
         let log = vec![7; TAIL_BYTES];
         runtime()?.block_on(async {
-            let (client, server) = async_pair()?;
+            let pair = async_pairs(1)?.pop();
+            let (client, server) = pair.context("one pair was asked for")?;
             let server = tokio::spawn(self.serve(server, log));
             let sample = tokio::spawn(discard(client, duration)).await?;
             server.abort();
