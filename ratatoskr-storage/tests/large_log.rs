@@ -1,6 +1,9 @@
 //! What makes a large log quick to open again: a checkpoint when much was appended, and a snapshot of the
 //! log's producers.
 
+#[path = "support/untimed.rs"]
+mod untimed;
+
 use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use ratatoskr_core::{
@@ -14,7 +17,7 @@ use ratatoskr_core::{
     record::Record,
     time::Timestamp,
 };
-use ratatoskr_storage::{MmapOptions, MmapStorage, mmap::CacheLimits};
+use ratatoskr_storage::{MmapStorage, mmap::CacheLimits};
 
 /// More than goes between two snapshots.
 const BATCHES: i32 = 20;
@@ -40,20 +43,12 @@ async fn send(broker: &Broker, sequence: i32) -> Produced {
     pending.unwrap().wait().await.unwrap()
 }
 
-/// Storage that writes no checkpoint because of the time.
 async fn open(directory: &Path) -> (Arc<MmapStorage>, Broker) {
-    let options = MmapOptions {
-        caches: CacheLimits {
-            unsynced_bytes_max: 8 << 20,
-            ..CacheLimits::default()
-        },
-        checkpoint_interval: Duration::from_hours(1),
-        ..MmapOptions::default()
+    let caches = CacheLimits {
+        unsynced_bytes_max: 8 << 20,
+        ..CacheLimits::default()
     };
-    let storage = MmapStorage::open(directory, options).await.unwrap();
-    let storage = Arc::new(storage);
-    let broker = storage.broker().open().await.unwrap();
-    (storage, broker)
+    untimed::open(directory, caches).await
 }
 
 async fn until(what: &str, is_so: impl Fn() -> bool) {

@@ -2,6 +2,9 @@
 //!
 //! The test is alone in its file since it measures the whole process.
 
+#[path = "support/untimed.rs"]
+mod untimed;
+
 use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use peak_alloc::PeakAlloc;
@@ -13,7 +16,7 @@ use ratatoskr_core::{
     offset::{Offset, PartitionIndex},
     record::Record,
 };
-use ratatoskr_storage::{MmapOptions, MmapStorage, mmap::CacheLimits};
+use ratatoskr_storage::{MmapStorage, mmap::CacheLimits};
 
 #[global_allocator]
 static ALLOCATOR: PeakAlloc = PeakAlloc;
@@ -46,17 +49,11 @@ async fn written_to(
     partitions: u32,
     open_files_max: usize,
 ) -> (Arc<MmapStorage>, Broker, usize) {
-    let options = MmapOptions {
-        caches: CacheLimits {
-            open_files_max,
-            ..CacheLimits::default()
-        },
-        checkpoint_interval: Duration::from_hours(1),
-        ..MmapOptions::default()
+    let caches = CacheLimits {
+        open_files_max,
+        ..CacheLimits::default()
     };
-    let storage = MmapStorage::open(directory, options).await.unwrap();
-    let storage = Arc::new(storage);
-    let broker = storage.broker().open().await.unwrap();
+    let (storage, broker) = untimed::open(directory, caches).await;
     let new = NewTopic {
         partitions: Some(partitions),
         config: TopicConfigChange {

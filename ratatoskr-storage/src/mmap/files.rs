@@ -1,4 +1,5 @@
-//! What all logs of a storage share: which files are open, how much of indexes and tails is in memory.
+//! What all logs of a storage share: which files are open, how much of indexes and tails is in memory,
+//! how much was appended since the last checkpoint.
 //!
 //! Files and indexes of segments are closed and dropped by a clock (second chance): a segment that was
 //! used since the hand came by stays. On the way of an append or a read this costs one relaxed store;
@@ -104,7 +105,7 @@ impl SharedCaches {
         let before = self.unsynced.fetch_add(bytes, Ordering::Relaxed);
         let max = self.unsynced_bytes_max;
         if before < max && before + bytes >= max {
-            self.segments.want_sync();
+            self.segments.sync_wanted.tell();
         }
     }
 
@@ -189,6 +190,14 @@ pub(super) struct SegmentCache {
 #[derive(Default)]
 struct SyncWanted(OnceLock<Box<dyn Fn() + Send + Sync>>);
 
+impl SyncWanted {
+    fn tell(&self) {
+        if let Some(wanted) = self.0.get() {
+            wanted();
+        }
+    }
+}
+
 impl fmt::Debug for SyncWanted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SyncWanted")
@@ -221,22 +230,10 @@ impl SegmentCache {
             }
         }
         drop(ring);
-        if self.is_over() {
-            // Set first: whoever is asked may be done before this goes on.
+        if self.is_over() && self.sync_wanted.0.get().is_some() {
             self.waits.store(true, Ordering::Release);
-            if !self.want_sync() {
-                self.waits.store(false, Ordering::Release);
-            }
+            self.sync_wanted.tell();
         }
-    }
-
-    /// Asks for a sync, if there is anybody to ask.
-    fn want_sync(&self) -> bool {
-        let wanted = self.sync_wanted.0.get();
-        if let Some(wanted) = wanted {
-            wanted();
-        }
-        wanted.is_some()
     }
 
     fn is_over(&self) -> bool {

@@ -12,11 +12,15 @@ use super::{
 };
 use crate::io::OpenMode;
 
+/// A larger file is no snapshot: nobody allocates what a damaged directory says.
+const BYTES_MAX: u64 = 64 << 20;
+
 impl PartitionLog {
     /// Puts `snapshot` in the place of what was kept before.
     ///
     /// # Errors
-    /// [`StorageError::Io`](ratatoskr_core::storage::StorageError::Io); what was kept before stays.
+    /// [`StorageError::Io`](ratatoskr_core::storage::StorageError::Io), also for more than 64 MiB; what
+    /// was kept before stays.
     ///
     /// # Cancel safety
     /// Dropping the future leaves what was kept before, or this.
@@ -26,6 +30,7 @@ impl PartitionLog {
             let path = place.dir.join(SNAPSHOT);
             let new = place.dir.join(new_name(SNAPSHOT));
             let write = || {
+                check(snapshot.len() as u64)?;
                 let file = match place.fs.open(&new, OpenMode::CreateNew) {
                     // A process ended while it wrote this.
                     Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
@@ -45,7 +50,7 @@ impl PartitionLog {
     /// What was kept last; `None` where nothing was.
     ///
     /// # Errors
-    /// [`StorageError::Io`](ratatoskr_core::storage::StorageError::Io).
+    /// [`StorageError::Io`](ratatoskr_core::storage::StorageError::Io), also for more than 64 MiB.
     ///
     /// # Cancel safety
     /// Dropping the future reads nothing.
@@ -55,8 +60,7 @@ impl PartitionLog {
             let path = place.dir.join(SNAPSHOT);
             let read = || -> io::Result<Vec<u8>> {
                 let file = place.fs.open(&path, OpenMode::Read)?;
-                let bytes = usize::try_from(file.size()?).map_err(io::Error::other)?;
-                let mut snapshot = vec![0; bytes];
+                let mut snapshot = vec![0; check(file.size()?)?];
                 file.read_exact_at(&mut snapshot, 0)?;
                 Ok(snapshot)
             };
@@ -68,4 +72,12 @@ impl PartitionLog {
         })
         .await
     }
+}
+
+/// So many bytes, if a snapshot may have them.
+fn check(bytes: u64) -> io::Result<usize> {
+    if bytes > BYTES_MAX {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    usize::try_from(bytes).map_err(io::Error::other)
 }

@@ -12,7 +12,7 @@
 
 use std::sync::Arc;
 
-use bytes::{BufMut as _, Bytes, BytesMut};
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::{Inner, PartitionCell, State, recover::read_either};
@@ -52,16 +52,11 @@ struct BatchId {
 
 impl Snapshot {
     fn encode(&self) -> Result<Bytes, Failure> {
-        let body = rmp_serde::to_vec(self);
-        let body = body.map_err(|error| Failure::Defect(format!("a snapshot: {error}")))?;
-        let mut hasher = crc32fast::Hasher::new();
-        hasher.update(&[VERSION]);
-        hasher.update(&body);
-        let mut bytes = BytesMut::with_capacity(5 + body.len());
-        bytes.put_u32_le(hasher.finalize());
-        bytes.put_u8(VERSION);
-        bytes.put_slice(&body);
-        Ok(bytes.freeze())
+        let mut body = vec![VERSION];
+        rmp_serde::encode::write(&mut body, self)
+            .map_err(|error| Failure::Defect(format!("a snapshot: {error}")))?;
+        let crc = crc32fast::hash(&body).to_le_bytes();
+        Ok([&crc[..], &body].concat().into())
     }
 
     /// The snapshot in these bytes; `None` where they are not whole, or of another version.

@@ -196,8 +196,13 @@ async fn the_latest_snapshot_is_there_when_the_log_is_opened_again() {
         assert_eq!(log.snapshot().await.unwrap().unwrap(), snapshot);
     }
     log.keep_snapshot("the last".into()).await.unwrap();
+    let too_large = vec![0; (64 << 20) + 1];
+    log.keep_snapshot(too_large.into()).await.unwrap_err();
     drop(log);
     let (log, _) = fixture.open(Some(checkpoint));
     assert_eq!(log.snapshot().await.unwrap().unwrap(), "the last");
     assert_eq!(read_all(&log, 0), all);
+    let file = fs::File::create(fixture.path().join("snapshot")).unwrap();
+    file.set_len(1 << 40).unwrap();
+    log.snapshot().await.unwrap_err();
 }
