@@ -44,6 +44,8 @@
 //! | `sim` | a file system in memory that can crash, for tests | no |
 //! | `planted-bugs` | mistakes that can be switched on, to prove that the crash model finds them | no |
 
+#[cfg(feature = "mmap")]
+mod blocking;
 mod clock;
 #[cfg(feature = "mmap")]
 mod disk;

@@ -60,7 +60,7 @@ use self::{
 use crate::{
     SystemClock,
     io::{FileSystem, LockGuard, OsFileSystem},
-    mmap::{SharedCaches, Verify},
+    mmap::{Blocking, SharedCaches, Verify},
     wal::{Command, Wal, WalPoint},
 };
 
@@ -102,13 +102,15 @@ impl MmapStorage {
     /// Once begun, the opening runs to its end; what it opened is then closed again.
     pub async fn open(path: impl AsRef<Path>, options: MmapOptions) -> StorageResult<Self> {
         let path = path.as_ref().to_owned();
-        off_the_workers(move || {
-            create_with_parents(&path).map_err(|error| {
-                StorageError::io(format_args!("create {}", path.display()), error)
-            })?;
-            Self::open_on(Arc::new(OsFileSystem), &path, &options)
-        })
-        .await
+        let blocking = blocking(&options);
+        blocking
+            .run(move || {
+                create_with_parents(&path).map_err(|error| {
+                    StorageError::io(format_args!("create {}", path.display()), error)
+                })?;
+                Self::open_on(Arc::new(OsFileSystem), &path, &options)
+            })
+            .await
     }
 
     /// As [`open`](Self::open), in a directory that is there, on any file system. Blocks.
@@ -130,7 +132,7 @@ impl MmapStorage {
         };
         let mut logs = Logs {
             layout,
-            caches: SharedCaches::new(options.caches),
+            caches: SharedCaches::with_blocking(options.caches, blocking(options)),
             seed: directory.seed(),
             // What is replayed is verified later, with the rest.
             verify: Verify::Tail,
@@ -244,7 +246,9 @@ impl MmapStorage {
     /// Once begun, closing runs to its end.
     pub async fn close(self: &Arc<Self>) -> StorageResult<()> {
         let this = self.clone();
-        off_the_workers(move || this.close_blocking()).await
+        self.shared
+            .off_the_workers(move || this.close_blocking())
+            .await
     }
 
     /// As [`close`](Self::close), on this thread. Blocks.
@@ -312,7 +316,24 @@ fn give_birth(layout: &Layout) -> StorageResult<DirectoryId> {
     Ok(id)
 }
 
+/// Where a storage with these options waits for the disk.
+const fn blocking(options: &MmapOptions) -> Blocking {
+    if options.threads {
+        Blocking::OffTheWorkers
+    } else {
+        Blocking::Here
+    }
+}
+
 impl Shared {
+    /// Does what waits for the disk where that may be.
+    async fn off_the_workers<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> StorageResult<T> + Send + 'static,
+    ) -> StorageResult<T> {
+        self.logs.caches.blocking.run(work).await
+    }
+
     /// Makes a change of the catalog durable, then carries it out. `changing` is given back when that
     /// is decided, whether or not anybody still waits for it.
     async fn change(
@@ -411,7 +432,7 @@ impl Storage for MmapStorage {
         }
         if topic.config.durability != there.config.durability {
             let state = self.shared.registry.topic(topic.id)?;
-            off_the_workers(move || state.sync()).await?;
+            self.shared.off_the_workers(move || state.sync()).await?;
         }
         self.shared.change(Change::Updated(topic), changing).await
     }
@@ -448,18 +469,4 @@ fn outcome_of(outcome: Result<(), CommitError>) -> StorageResult<()> {
     outcome.map_err(|error| match error {
         CommitError::Failed(error) | CommitError::Unknown(error) => error,
     })
-}
-
-/// Runs what blocks on a thread that may.
-async fn off_the_workers<T: Send + 'static>(
-    work: impl FnOnce() -> StorageResult<T> + Send + 'static,
-) -> StorageResult<T> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done,
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            // The runtime shuts down.
-            Err(_) => Err(StorageError::Closed),
-        },
-    }
 }

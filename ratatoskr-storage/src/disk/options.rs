@@ -18,9 +18,10 @@ pub struct MmapOptions {
     /// quarter of the write-ahead log has been written, or the logs have grown by
     /// [`CacheLimits::unsynced_bytes_max`]. Default 10 s.
     pub checkpoint_interval: Duration,
-    /// Whether threads lead groups of the write-ahead log and write checkpoints. Where not, for
-    /// simulations, [`MmapStorage::drive`](super::MmapStorage::drive) and
-    /// [`MmapStorage::checkpoint`](super::MmapStorage::checkpoint) do it when called. Default true.
+    /// Whether threads lead groups of the write-ahead log, write checkpoints, and wait for the disk.
+    /// Where not, for simulations, all of it happens on the thread that calls:
+    /// [`MmapStorage::drive`](super::MmapStorage::drive) and
+    /// [`MmapStorage::checkpoint`](super::MmapStorage::checkpoint) do the first two. Default true.
     pub threads: bool,
     /// What is read and verified when the directory is opened. With [`Verify::All`] that is every log
     /// from end to end, as fast as the disk allows; whoever opens waits for it. Default

@@ -25,7 +25,7 @@ use ratatoskr_core::{
 };
 
 use super::{
-    Shared, checkpointer, off_the_workers, outcome_of,
+    Shared, checkpointer, outcome_of,
     registry::{Slot, SlotState, TopicState},
     replay::{OpenLog, Replay},
 };
@@ -386,7 +386,9 @@ impl Partition for MmapPartition {
         let Some(this) = self.slot.handle_of(self) else {
             return Err(StorageError::Closed);
         };
-        off_the_workers(move || this.sync().map(drop)).await?;
+        self.shared
+            .off_the_workers(move || this.sync().map(drop))
+            .await?;
         Ok(self.bounds().durable_end)
     }
 
@@ -397,7 +399,9 @@ impl Partition for MmapPartition {
         let mut limit = self.slot.sealed_end();
         if limit < request.until.min(self.log.sealed_end()) {
             let shared = self.shared.clone();
-            off_the_workers(move || checkpointer::run(&shared)).await?;
+            self.shared
+                .off_the_workers(move || checkpointer::run(&shared))
+                .await?;
             limit = self.slot.sealed_end();
         }
         let compacted = self.log.compact(request, limit).await;
@@ -406,11 +410,12 @@ impl Partition for MmapPartition {
             Err(error) if error.is_terminal() => {
                 let this = self.slot.handle_of(self);
                 let failed = error.clone();
-                off_the_workers(move || {
-                    this.inspect(|this| this.fail(failed));
-                    Ok(())
-                })
-                .await?;
+                self.shared
+                    .off_the_workers(move || {
+                        this.inspect(|this| this.fail(failed));
+                        Ok(())
+                    })
+                    .await?;
                 Err(error)
             }
             other => other,

@@ -313,8 +313,11 @@ impl Registry {
         self.tables.read().catalog.topics().cloned().collect()
     }
 
+    /// All topics, always in the same order, so that a simulation can be repeated.
     pub(super) fn topics(&self) -> Vec<Arc<TopicState>> {
-        self.tables.read().topics.values().cloned().collect()
+        let mut topics: Vec<_> = self.tables.read().topics.values().cloned().collect();
+        topics.sort_by_key(|topic| topic.id);
+        topics
     }
 
     /// Carries out a change of the catalog that is durable.

@@ -21,7 +21,7 @@ use std::{
 use ratatoskr_core::sync::Mutex;
 use tokio::sync::Semaphore;
 
-use super::{helpers::Helpers, segment::Segment, tail::TailCache};
+use super::{Blocking, helpers::Helpers, segment::Segment, tail::TailCache};
 
 /// Bounds of what all logs of a storage share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +61,7 @@ pub struct SharedCaches {
     pub(super) segments: SegmentCache,
     pub(super) tails: TailCache,
     pub(super) cold_reads: Arc<Semaphore>,
+    pub(crate) blocking: Blocking,
     pub(crate) helpers: Helpers,
     /// Bytes appended since the last checkpoint began.
     unsynced: AtomicU64,
@@ -70,8 +71,13 @@ pub struct SharedCaches {
 }
 
 impl SharedCaches {
-    /// Empty ones.
+    /// Empty ones, of logs that wait for the disk off the runtime's workers.
     pub fn new(limits: CacheLimits) -> Arc<Self> {
+        Self::with_blocking(limits, Blocking::OffTheWorkers)
+    }
+
+    /// As [`new`](Self::new), saying where is waited for the disk.
+    pub fn with_blocking(limits: CacheLimits, blocking: Blocking) -> Arc<Self> {
         Arc::new(Self {
             segments: SegmentCache {
                 files: Gauge::default(),
@@ -84,6 +90,7 @@ impl SharedCaches {
             },
             tails: TailCache::new(limits.tail_bytes_max),
             cold_reads: Arc::new(Semaphore::new(limits.cold_reads_max.max(1))),
+            blocking,
             // One more thread is there already: whoever opens the logs.
             helpers: Helpers::new(limits.verifying_threads_max.saturating_sub(1)),
             unsynced: AtomicU64::new(0),

@@ -55,6 +55,7 @@ use ratatoskr_core::{
 };
 use serde::{Deserialize, Serialize};
 
+pub use crate::blocking::Blocking;
 pub use files::{CacheLimits, SharedCaches};
 pub use log::PartitionLog;
 

@@ -72,16 +72,12 @@ impl PartitionLog {
         let Ok(turn) = turns.acquire_owned().await else {
             return Err(StorageError::Closed);
         };
-        let running = tokio::task::spawn_blocking(move || {
+        let done = move || {
             let done = work(&log);
             drop(turn);
             done
-        });
-        match running.await {
-            Ok(done) => done,
-            Err(ended) if ended.is_panic() => std::panic::resume_unwind(ended.into_panic()),
-            Err(_) => Err(StorageError::Closed),
-        }
+        };
+        self.0.place.caches.blocking.run(done).await
     }
 }
 

@@ -103,13 +103,9 @@ fn list(place: &Place, from: Option<LogCheckpoint>) -> StorageResult<(bool, Vec<
         .take_while(|name| name.base_offset <= log_start)
         .count();
     let gone: Vec<_> = segments.drain(..gone).collect();
-    let sync_dir = || {
-        let synced = place.fs.sync_dir(&place.dir);
-        synced.map_err(|e| failed("sync", &place.dir, e))
-    };
     if !replaced.is_empty() {
         // What replaces them must last before they go.
-        sync_dir()?;
+        sync_dir(place)?;
     }
     for (named, name) in &files {
         let is_left_over = match named {
@@ -124,7 +120,7 @@ fn list(place: &Place, from: Option<LogCheckpoint>) -> StorageResult<(bool, Vec<
         if is_left_over {
             // Each lastingly before the next, as retention does it.
             if matches!(named, Named::Log(segment) if gone.iter().skip(1).any(|g| g == segment)) {
-                sync_dir()?;
+                sync_dir(place)?;
             }
             let path = place.dir.join(name);
             place
@@ -134,6 +130,11 @@ fn list(place: &Place, from: Option<LogCheckpoint>) -> StorageResult<(bool, Vec<
         }
     }
     Ok((true, segments))
+}
+
+fn sync_dir(place: &Place) -> StorageResult<()> {
+    let synced = place.fs.sync_dir(&place.dir);
+    synced.map_err(|e| failed("sync", &place.dir, e))
 }
 
 pub(super) struct Recovery<'a> {
@@ -293,12 +294,16 @@ impl Recovery<'_> {
             self.quarantine(end, self.durable_end, "records are missing");
             end = self.durable_end;
         }
-        // What was trimmed may not have reached the disk; its offsets are spent all the same.
-        let end = end.max(log_start);
+        let mut segments = trusted;
+        // What was trimmed may not have reached the disk; its offsets are spent all the same. What did
+        // lies before them, with a gap behind it that nobody must take for a loss.
+        if end < log_start {
+            self.remove_all(&mut segments)?;
+            end = log_start;
+        }
 
         let mut leader_epoch = self.from.map_or(LeaderEpoch::default(), |f| f.leader_epoch);
         let mut max_timestamp = self.from.map_or(Timestamp::NONE, |f| f.max_timestamp);
-        let mut segments = trusted;
         let mut active = None;
         let count = self.scanned.len();
         for (scanned, number) in std::mem::take(&mut self.scanned).into_iter().zip(1..) {
@@ -338,6 +343,21 @@ impl Recovery<'_> {
             has_dir,
             report: self.report,
         })
+    }
+}
+
+impl Recovery<'_> {
+    /// Removes the files of all segments, each lastingly before the next, as retention does it.
+    fn remove_all(&mut self, trusted: &mut Vec<Arc<Segment>>) -> StorageResult<()> {
+        let scanned = self.scanned.drain(..);
+        let scanned = scanned.map(|scanned| Segment::sealed(self.place, scanned.name));
+        for (segment, number) in trusted.drain(..).chain(scanned).zip(0..) {
+            if number > 0 {
+                sync_dir(self.place)?;
+            }
+            segment.remove_files();
+        }
+        Ok(())
     }
 }
 

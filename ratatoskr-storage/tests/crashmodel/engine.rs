@@ -29,6 +29,7 @@ use ratatoskr_core::{
 use ratatoskr_storage::{
     MmapOptions, MmapStorage, WalOptions,
     io::{FileSystem, sim::SimFileSystem},
+    mmap::CacheLimits,
     planted::{self, Bug},
 };
 
@@ -56,6 +57,10 @@ fn options() -> MmapOptions {
             ..WalOptions::default()
         },
         threads: false,
+        caches: CacheLimits {
+            verifying_threads_max: 1,
+            ..CacheLimits::default()
+        },
         ..MmapOptions::default()
     }
 }

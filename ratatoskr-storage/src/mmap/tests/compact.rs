@@ -9,7 +9,10 @@ use ratatoskr_core::{
 };
 
 use super::*;
-use crate::io::{FileSystem, OpenMode, sim::SimFileSystem};
+use crate::io::{
+    FileSystem, OpenMode,
+    sim::{Persist, SimFileSystem},
+};
 
 fn asked() -> CompactRequest {
     CompactRequest {
@@ -363,4 +366,42 @@ fn a_reader_whose_segment_was_replaced_looks_again() {
         assert!(reader.join().unwrap() > 0);
     });
     assert_whole(&log, &all, "in the end");
+}
+
+#[test]
+fn a_log_trimmed_beyond_what_a_crash_left_can_be_compacted() {
+    let disk = SimFileSystem::new();
+    let open = |disk: &SimFileSystem, from| {
+        PartitionLog::open(
+            Arc::new(disk.clone()),
+            PathBuf::from("/0"),
+            log_id(),
+            SMALL,
+            from,
+            SharedCaches::new(CacheLimits::default()),
+            Verify::Tail,
+        )
+        .unwrap()
+        .0
+    };
+    let log = open(&disk, None);
+    append_keyed(&log, 7, 5);
+    let synced = log.sync().unwrap();
+    append_keyed(&log, 7, 5);
+    // The log start lasts in the write-ahead log; of what it was moved over, half never got to the disk.
+    let from = LogCheckpoint {
+        log_start: log.bounds().log_end,
+        ..synced
+    };
+    drop(log);
+
+    let disk = disk.crash_with(Persist::Nothing, 0);
+    let log = open(&disk, Some(from));
+    assert_eq!(log.bounds().log_start, from.log_start);
+    append_keyed(&log, 14, 5);
+    log.sync().unwrap();
+    let compacted = compact(&log, &asked()).unwrap();
+    assert!(compacted.to > from.log_start, "{compacted:?}");
+    let kept = records(&read_all(&log, from.log_start.get()));
+    assert_eq!(kept.last().unwrap().offset.plus(1), log.bounds().log_end);
 }
