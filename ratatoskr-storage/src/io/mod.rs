@@ -21,6 +21,10 @@ use bytes::Bytes;
 #[cfg(feature = "mmap")]
 pub use os::OsFileSystem;
 
+/// Buffers, positions and lengths of [`FileSystem::read_uncached`] are multiples of this: what any disk's
+/// blocks divide.
+pub const UNCACHED_ALIGN: usize = 4 << 10;
+
 /// How a file is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpenMode {
@@ -48,6 +52,18 @@ pub trait FileSystem: Send + Sync + fmt::Debug {
     /// # Errors
     /// `NotFound`, `AlreadyExists`, or what the system says.
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn File>>;
+
+    /// Reads past the system's cache (`O_DIRECT`): the disk writes into `buffer`, which nobody copies and
+    /// which takes no room from what others read. Answers how many bytes were read, fewer than the
+    /// buffer has only where the file ends. Address and length of the buffer and `position` are
+    /// multiples of [`UNCACHED_ALIGN`].
+    ///
+    /// # Errors
+    /// `Unsupported` where system or file system cannot do it; what the system says.
+    fn read_uncached(&self, path: &Path, buffer: &mut [u8], position: u64) -> io::Result<usize> {
+        let _ = (path, buffer, position);
+        Err(io::ErrorKind::Unsupported.into())
+    }
 
     /// Renames a file or directory, replacing a file that has the name.
     ///

@@ -17,7 +17,7 @@ use rustix::{
     io::{Errno, retry_on_intr},
 };
 
-use super::{DirEntry, File, FileSystem, LockGuard, OpenMode, map};
+use super::{DirEntry, File, FileSystem, LockGuard, OpenMode, UNCACHED_ALIGN, map};
 
 /// Slices handed to one `pwritev` (POSIX promises 16, Linux takes 1,024).
 const SLICES_PER_WRITE_MAX: usize = 1024;
@@ -42,6 +42,36 @@ impl FileSystem for OsFileSystem {
             }
         }
         Ok(Arc::new(OsFile(options.open(path)?)))
+    }
+
+    #[cfg(target_os = "linux")]
+    fn read_uncached(&self, path: &Path, buffer: &mut [u8], position: u64) -> io::Result<usize> {
+        use rustix::fs::{Mode, OFlags};
+
+        let flags = OFlags::RDONLY | OFlags::DIRECT | OFlags::CLOEXEC;
+        let file = match retry_on_intr(|| rustix::fs::open(path, flags, Mode::empty())) {
+            // Not every file system knows the flag.
+            Err(Errno::INVAL) => return Err(io::ErrorKind::Unsupported.into()),
+            file => fs::File::from(file?),
+        };
+        let mut filled = 0;
+        while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+            match file.read_at(rest, position + filled as u64) {
+                Ok(read) => {
+                    filled += read;
+                    // Only the end of the file is not at a block.
+                    if read % UNCACHED_ALIGN != 0 || read == 0 {
+                        break;
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                    return Err(io::ErrorKind::Unsupported.into());
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(filled)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {

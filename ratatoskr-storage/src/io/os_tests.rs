@@ -172,3 +172,21 @@ fn a_full_disk_leaves_the_file_as_it_was() {
 }
 
 use crate::io::small_disk::SmallDisk;
+
+#[test]
+fn what_is_read_past_the_cache_is_what_the_file_holds_to_its_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = file_in(&dir, "f");
+    let bytes: Vec<u8> = (0..20_001_u32).map(|i| (i % 251) as u8).collect();
+    file.write_all_at(&[&bytes], 0).unwrap();
+    let mut buffer = vec![0; 8 * UNCACHED_ALIGN];
+    let start = buffer.as_ptr().align_offset(UNCACHED_ALIGN);
+    let room = &mut buffer[start..start + 6 * UNCACHED_ALIGN];
+    let position = UNCACHED_ALIGN as u64;
+    match OsFileSystem.read_uncached(&dir.path().join("f"), room, position) {
+        Err(error) if error.kind() == io::ErrorKind::Unsupported => {
+            eprintln!("SKIPPED: this file system cannot read past its cache");
+        }
+        read => assert_eq!(room[..read.unwrap()], bytes[UNCACHED_ALIGN..]),
+    }
+}

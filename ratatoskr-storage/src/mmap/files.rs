@@ -21,7 +21,7 @@ use std::{
 use ratatoskr_core::sync::Mutex;
 use tokio::sync::Semaphore;
 
-use super::{Blocking, helpers::Helpers, segment::Segment, tail::TailCache};
+use super::{Blocking, helpers::Helpers, segment::Segment, tail::TailCache, uncached::Uncached};
 
 /// Bounds of what all logs of a storage share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +61,7 @@ pub struct SharedCaches {
     pub(super) segments: SegmentCache,
     pub(super) tails: TailCache,
     pub(super) cold_reads: Arc<Semaphore>,
+    pub(super) uncached: Uncached,
     pub(crate) blocking: Blocking,
     pub(crate) helpers: Helpers,
     /// Bytes appended since the last checkpoint began.
@@ -90,6 +91,7 @@ impl SharedCaches {
             },
             tails: TailCache::new(limits.tail_bytes_max),
             cold_reads: Arc::new(Semaphore::new(limits.cold_reads_max.max(1))),
+            uncached: Uncached::default(),
             blocking,
             // One more thread is there already: whoever opens the logs.
             helpers: Helpers::new(limits.verifying_threads_max.saturating_sub(1)),

@@ -4,7 +4,7 @@
 //!  open ──► recover.rs ──► scan.rs, cut.rs, helpers.rs         names.rs   file names
 //!  append ► append.rs, sync.rs, retain.rs ─┐                   index.rs   bytes of the index
 //!  read ──► tail.rs (heap), else read.rs,  ├─► segment.rs ──►  files.rs   what is open
-//!           window.rs, times.rs ───────────┤
+//!           window.rs, times.rs ───────────┤                   uncached.rs  past the page cache
 //!  compact  compact.rs, cleaned.rs ────────┘                   snapshot.rs  what the broker keeps
 //! ```
 //! [`PartitionLog`] knows nothing of the write-ahead log: it is handed batches that are committed, and
@@ -43,6 +43,7 @@ mod tail;
 #[cfg(test)]
 mod tests;
 mod times;
+mod uncached;
 mod window;
 
 use std::time::Duration;

@@ -22,7 +22,7 @@ use super::{
     log::Log,
     names::failed,
     segment::{Extent, Segment},
-    window::{Mapped, Part, Wish, mapped},
+    window::{Mapped, Part, Window, Wish, mapped},
 };
 
 /// Once a read that may be served from a map has found so many bytes, it leaves what would have to
@@ -263,19 +263,8 @@ impl Log {
                 detail: "records are missing".into(),
             }));
         }
-        let length = usize::try_from(window.end - window.start)
-            .map_err(|_| StorageError::io("read", io::ErrorKind::FileTooLarge.into()))?;
-        let mut buffer = vec![0; length];
-        let log = segment
-            .log_file()
-            .map_err(|e| failed("read", &segment.log_path(), e))?;
-        let read = match mode {
-            Mode::Hot => log.try_read_exact_at(&mut buffer, window.start),
-            Mode::Cold => log.read_exact_at(&mut buffer, window.start).map(|()| true),
-        };
-        match read {
-            Ok(true) => {
-                let bytes = Bytes::from(buffer);
+        match self.bytes(segment, &window, mode)? {
+            Ok(Some(bytes)) => {
                 let (good, bad) = window.verify(segment.seed, end_offset, &bytes);
                 let mut wish = *wish;
                 if let Some(bad) = bad {
@@ -288,7 +277,7 @@ impl Log {
                 }
                 Ok(Part::of(&bytes.slice(..good), &wish))
             }
-            Ok(false) => Ok(Part::WouldBlock),
+            Ok(None) => Ok(Part::WouldBlock),
             // The file is shorter than it was, or a sector cannot be read: those offsets alone.
             Err(error) => {
                 let until = window.entries.first().map_or(end_offset, |e| e.end_offset);
@@ -300,6 +289,33 @@ impl Log {
                 .into())
             }
         }
+    }
+
+    /// The bytes of a window, or why the file does not give them; `None` where that would have to be
+    /// waited for.
+    fn bytes(
+        &self,
+        segment: &Arc<Segment>,
+        window: &Window,
+        mode: Mode,
+    ) -> StorageResult<io::Result<Option<Bytes>>> {
+        let uncached = &self.place.caches.uncached;
+        if mode == Mode::Cold
+            && let Some(bytes) = uncached.read(segment, window)
+        {
+            return Ok(Ok(Some(bytes)));
+        }
+        let length = usize::try_from(window.end - window.start)
+            .map_err(|_| StorageError::io("read", io::ErrorKind::FileTooLarge.into()))?;
+        let mut buffer = vec![0; length];
+        let log = segment
+            .log_file()
+            .map_err(|e| failed("read", &segment.log_path(), e))?;
+        let read = match mode {
+            Mode::Hot => log.try_read_exact_at(&mut buffer, window.start),
+            Mode::Cold => log.read_exact_at(&mut buffer, window.start).map(|()| true),
+        };
+        Ok(read.map(|is_there| is_there.then(|| Bytes::from(buffer))))
     }
 }
 

@@ -9,10 +9,11 @@
 
 use std::{
     fmt, io,
+    ops::Range,
     path::{Path, PathBuf},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -87,6 +88,8 @@ pub(super) struct Segment {
     was_used: AtomicBool,
     is_dirty: AtomicBool,
     readers: AtomicUsize,
+    /// Bytes of its log up to which it was read past the cache.
+    uncached_to: AtomicU64,
 }
 
 /// Keeps a segment's index in memory while it lives.
@@ -158,6 +161,7 @@ impl Segment {
             was_used: AtomicBool::new(true),
             is_dirty: AtomicBool::new(false),
             readers: AtomicUsize::new(0),
+            uncached_to: AtomicU64::new(0),
         })
     }
 
@@ -350,6 +354,21 @@ impl Segment {
         }
         self.was_used.store(true, Ordering::Relaxed);
         self.enter_ring();
+    }
+
+    /// Whether these bytes of its log all are on the disk, and most of them were never read past the
+    /// cache before; from now on they have been. (A window begins where a span does, so it holds again
+    /// the end of what the one before it held.)
+    pub(super) fn is_read_first(&self, bytes: Range<u64>) -> bool {
+        self.contents.read().is_sealed
+            && !self.is_dirty()
+            && self.uncached_to.fetch_max(bytes.end, Ordering::Relaxed)
+                <= bytes.start.midpoint(bytes.end)
+    }
+
+    /// Reads its log past the system's cache, as [`FileSystem::read_uncached`] does.
+    pub(super) fn read_uncached(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
+        self.fs.read_uncached(&self.log_path(), buffer, position)
     }
 
     /// Adds what was appended to an active segment.

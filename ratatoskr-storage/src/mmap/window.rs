@@ -13,7 +13,7 @@ use super::{
 use crate::pieces::wanted;
 
 /// Bytes read at once, except that one span of the index is read whole.
-const WINDOW_BYTES_MAX: usize = 1 << 20;
+pub(super) const WINDOW_BYTES_MAX: usize = 1 << 20;
 /// Of a map, one byte is read each so many to learn whether it is in the page cache.
 const PROBE_BYTES: u64 = 128 << 10;
 

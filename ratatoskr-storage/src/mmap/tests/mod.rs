@@ -8,6 +8,7 @@ mod format;
 mod model;
 mod open;
 mod read;
+mod uncached;
 
 use std::{path::Path, sync::Arc, time::Duration};
 
