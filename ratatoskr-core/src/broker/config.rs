@@ -73,6 +73,10 @@ pub struct BrokerConfig {
     pub compaction_interval: Duration,
     /// Bytes a second that compaction reads and writes, all partitions together.
     pub compaction_bytes_per_second: u64,
+    /// Bytes a second that readers are given of what had to be waited for, all of them together: so
+    /// that who reads old records leaves disk and processors to those who send and read new ones.
+    /// Default none: as fast as can be.
+    pub cold_read_bytes_per_second: Option<u64>,
     /// Most bytes of memory in which compaction notes keys.
     pub compaction_key_map_bytes_max: usize,
     /// Wait before the first attempt to bring back what failed; it doubles with each attempt.
@@ -113,6 +117,7 @@ impl Default for BrokerConfig {
             retention_interval: Duration::from_secs(30),
             compaction_interval: Duration::from_secs(15),
             compaction_bytes_per_second: limits::COMPACTION_BYTES_PER_SECOND,
+            cold_read_bytes_per_second: None,
             compaction_key_map_bytes_max: limits::COMPACTION_KEY_MAP_BYTES_MAX,
             restart_backoff_min: Duration::from_millis(100),
             restart_backoff_max: Duration::from_secs(30),

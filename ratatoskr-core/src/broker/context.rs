@@ -17,6 +17,7 @@ use crate::{
         waiters::{Registration, Waiters},
     },
     commit::Committer,
+    compaction::Pace,
     error::Error,
     time::Clock,
 };
@@ -27,6 +28,8 @@ pub(super) struct Context {
     pub(super) committer: Option<Arc<dyn Committer>>,
     pub(super) config: BrokerConfig,
     pub(super) in_flight: Arc<InFlight>,
+    /// How fast readers are given what had to be waited for.
+    pub(super) cold_reads: Pace,
     /// Where background work runs; a committer calls back from threads that belong to no runtime.
     pub(super) runtime: Handle,
     phase: watch::Sender<Phase>,
@@ -54,6 +57,10 @@ impl Context {
             clock,
             committer,
             in_flight: InFlight::new(config.in_flight_bytes_max),
+            cold_reads: match config.cold_read_bytes_per_second {
+                Some(rate) => Pace::bytes_per_second(rate),
+                None => Pace::UNLIMITED,
+            },
             config,
             runtime: Handle::current(),
             phase: watch::Sender::new(Phase::Running),

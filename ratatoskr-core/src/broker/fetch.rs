@@ -228,7 +228,7 @@ async fn read_all(
             isolation,
             ..Wanted::from(wanted.from, bytes_max, request.access)
         };
-        let mut result = source.cell.read(&wanted).await;
+        let mut result = source.cell.serve(&wanted).await;
         if let Ok(fetched) = &mut result {
             let bytes = fetched.batches.len();
             if !empty && bytes > room {

@@ -94,7 +94,7 @@ impl PartitionReader {
                     TryFetched::Ready(fetched) => (changes, was_behind, fetched),
                     TryFetched::Cold(cold) => {
                         let cell = Arc::clone(&self.cell);
-                        let read = Box::pin(async move { cell.read_cold(cold).await });
+                        let read = Box::pin(async move { cell.serve_cold(cold).await });
                         self.cold = Some((changes, read));
                         continue;
                     }

@@ -4,12 +4,16 @@ use std::time::Duration;
 
 use ratatoskr_core::{
     Error,
-    broker::{BatchReader, BatchReaderOptions, FetchedPartition, ReadLimits},
+    broker::{BatchReader, BatchReaderOptions, BrokerConfig, FetchedPartition, ReadLimits},
     name::TopicName,
     offset::{Offset, PartitionIndex},
 };
 
-use crate::support::{Bench, Fault, Operation, P0, P1, batch, settle, topic, values};
+use tokio::time::Instant;
+
+use crate::support::{
+    Bench, Fault, Operation, P0, P1, TestStorage, batch, fetch_from, settle, topic, values,
+};
 
 const ALL: ReadLimits = ReadLimits {
     offsets_max: u64::MAX,
@@ -228,6 +232,46 @@ async fn one_partition_that_waits_for_its_disk_keeps_no_other_waiting() {
     assert_eq!(read, (P0, "a".to_owned()));
     send(&bench, &topic, P0, &["c"]).await;
     assert_eq!(next(&mut reader, ALL).await, (P0, "c".to_owned()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waited_for_the_disk_is_given_at_the_pace_of_cold_reads() {
+    let bytes = batch(&["a"]).total_bytes() as u64;
+    let config = BrokerConfig {
+        // A batch takes ten seconds.
+        cold_read_bytes_per_second: Some(bytes / 10),
+        ..BrokerConfig::default()
+    };
+    let paced = Duration::from_secs(10);
+    let bench = Bench::over(TestStorage::memory(), config).await;
+    let topic = bench.topic("orders", 1).await;
+    send(&bench, &topic, P0, &["a"]).await;
+
+    // A reader and a fetch, which share the pace.
+    bench.storage.stop_reads(&topic, P0);
+    let mut cold = reader(&bench, &topic, &[(P0, 0)]);
+    let start = Instant::now();
+    let request = fetch_from(&topic, P0, Offset::ZERO);
+    let (read, fetched, ()) = tokio::join!(
+        async { (next(&mut cold, ALL).await, start.elapsed()) },
+        async { (bench.fetch_one(&request).await, start.elapsed()) },
+        async {
+            settle().await;
+            bench.storage.let_reads_through();
+        },
+    );
+    assert_eq!(read.0, (P0, "a".to_owned()));
+    assert_eq!(values(&fetched.0.unwrap().batches), ["a"]);
+    let mut took = [read.1, fetched.1];
+    took.sort();
+    assert!(took[0] >= paced && took[0] < paced * 2, "{took:?}");
+    assert!(took[1] >= paced * 2 && took[1] < paced * 3, "{took:?}");
+
+    // What is at hand is given at once.
+    let start = Instant::now();
+    send(&bench, &topic, P0, &["b"]).await;
+    assert_eq!(next(&mut cold, ALL).await, (P0, "b".to_owned()));
+    assert_eq!(start.elapsed(), Duration::ZERO);
 }
 
 #[tokio::test]

@@ -253,6 +253,21 @@ const NODE: &[Key] = &[
         },
     },
     Key {
+        name: "limits.cold_read_bytes_per_second",
+        about: "bytes a second that readers get of what is read from disk",
+        default: "none",
+        expected: "none, or a size from 4KiB, for example 64MiB",
+        set: |to, text| {
+            let bytes = match text {
+                "none" => Some(None),
+                _ => parse_bytes(text)
+                    .filter(|bytes| *bytes >= 4 << 10)
+                    .map(Some),
+            };
+            put(&mut to.cold_read_bytes_per_second, bytes)
+        },
+    },
+    Key {
         name: "limits.compaction_key_map_bytes_max",
         about: "memory in which compaction notes keys, 32 bytes each",
         default: "64MiB",

@@ -194,6 +194,7 @@ fn unset() -> Settings {
         retention_interval: Duration::ZERO,
         compaction_interval: Duration::ZERO,
         compaction_bytes_per_second: 0,
+        cold_read_bytes_per_second: None,
         compaction_key_map_bytes_max: 0,
         groups: super::GroupSettings::default(),
         queues: super::QueueSettings::default(),

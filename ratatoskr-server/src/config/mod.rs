@@ -57,6 +57,8 @@ pub(crate) struct Settings {
     pub(crate) compaction_interval: Duration,
     /// Bytes a second that compaction reads and writes.
     pub(crate) compaction_bytes_per_second: u64,
+    /// Bytes a second that readers are given of what is read from disk.
+    pub(crate) cold_read_bytes_per_second: Option<u64>,
     /// Bytes of memory in which compaction notes keys.
     pub(crate) compaction_key_map_bytes_max: usize,
     /// Consumer groups.

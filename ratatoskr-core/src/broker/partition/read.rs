@@ -231,11 +231,34 @@ impl PartitionCell {
         Ok(fetched)
     }
 
+    /// Reads for who asked the broker, as [`read`](Self::read): what has to be waited for is given at
+    /// the pace of cold reads.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub(in crate::broker) async fn serve(&self, wanted: &Wanted) -> Result<Fetched, Error> {
+        match self.try_read(wanted)? {
+            TryFetched::Ready(fetched) => Ok(fetched),
+            TryFetched::Cold(cold) => self.serve_cold(cold).await,
+        }
+    }
+
+    /// The same of a read that has to be waited for.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub(in crate::broker) async fn serve_cold(&self, cold: ColdRead) -> Result<Fetched, Error> {
+        let fetched = self.read_cold(cold).await?;
+        let bytes = fetched.batches.len() as u64;
+        self.context().cold_reads.spend(bytes).await;
+        Ok(fetched)
+    }
+
     /// Ends a read that has to be waited for.
     ///
     /// # Errors
     /// As [`read`](Self::read).
-    pub(in crate::broker) async fn read_cold(&self, mut cold: ColdRead) -> Result<Fetched, Error> {
+    async fn read_cold(&self, mut cold: ColdRead) -> Result<Fetched, Error> {
         loop {
             let found = caught_async(async { cold.reader.log.read(&cold.request).await }).await;
             let found = self.answered(&cold.reader, found)?;

@@ -141,6 +141,7 @@ fn configured(settings: &Settings) -> Outcome<BrokerConfig> {
         retention_interval: settings.retention_interval,
         compaction_interval: settings.compaction_interval,
         compaction_bytes_per_second: settings.compaction_bytes_per_second,
+        cold_read_bytes_per_second: settings.cold_read_bytes_per_second,
         compaction_key_map_bytes_max: settings.compaction_key_map_bytes_max,
         groups_max: groups.groups_max,
         group_members_max: groups.members_max,
