@@ -184,10 +184,6 @@ impl Bench {
             );
             values.highest = whole(rate.context("the probe has no rate")?)?;
         }
-        let alone = match &series.beside {
-            Some(beside) => self.ask(beside, values, &server).await?,
-            None => Value::Null,
-        };
         if let Some(restart) = series.restart {
             match restart {
                 Restart::Stop => server.stop().await?,
@@ -196,6 +192,10 @@ impl Bench {
             warm::drop_cached(data.path())?;
             server = start().await?;
         }
+        let alone = match &series.beside {
+            Some(beside) => self.ask(beside, values, &server).await?,
+            None => Value::Null,
+        };
         let before = server.resident_bytes()?;
         let (mut answer, beside) = self.load(series, values, &server).await?;
         let first_acknowledgement = server.started.elapsed();
@@ -234,6 +234,15 @@ impl Bench {
         let Some(beside) = &series.beside else {
             return Ok((self.ask(load, values, server).await?, None));
         };
+        let words = values.words(load);
+        let load = || async {
+            let (programs, server) = (&self.programs, Some(server.address.as_str()));
+            if series.load_elsewhere {
+                programs.ratatoskr_elsewhere(&words, server).await
+            } else {
+                programs.ratatoskr(&words, server).await
+            }
+        };
         let over = Cell::new(false);
         let beside = async {
             let answer = self.ask(beside, values, server).await;
@@ -241,9 +250,9 @@ impl Bench {
             answer
         };
         let loads = async {
-            let first = self.ask(load, values, server).await?;
+            let first = load().await?;
             while !over.get() {
-                self.ask(load, values, server).await?;
+                load().await?;
             }
             Ok(first)
         };

@@ -64,7 +64,31 @@ impl Programs {
     /// # Errors
     /// See [`answer`]; some of what was sent or read was not as it should be.
     pub(crate) async fn ratatoskr(&self, words: &[String], server: Option<&str>) -> Result<Value> {
-        let mut command = Command::new(self.path("ratatoskr"));
+        let command = Command::new(self.path("ratatoskr"));
+        self.client(command, words, server).await
+    }
+
+    /// The same, of a client that has the processors only while nobody else wants them, as if it ran on
+    /// another machine: its own work takes nothing from the broker and its neighbours here.
+    ///
+    /// # Errors
+    /// See [`Self::ratatoskr`].
+    pub(crate) async fn ratatoskr_elsewhere(
+        &self,
+        words: &[String],
+        server: Option<&str>,
+    ) -> Result<Value> {
+        let mut command = Command::new("chrt");
+        command.args(["--idle", "0"]).arg(self.path("ratatoskr"));
+        self.client(command, words, server).await
+    }
+
+    async fn client(
+        &self,
+        mut command: Command,
+        words: &[String],
+        server: Option<&str>,
+    ) -> Result<Value> {
         command.args(words).args(["--output", "json"]);
         if let Some(server) = server {
             command.args(["--server", server]);

@@ -2,8 +2,8 @@
 //!
 //! A row has series, a series has points (one for each value of its x). A point is a command line
 //! that is run and the figures that are read from its answer, each with its floor and its goals.
-//! In command lines `{x}` is the point's value, `{seconds}` how long to measure, and `{half}` half,
-//! `{share}` x percent, of the rate that the command line `probe` reached.
+//! In command lines `{x}` is the point's value, `{seconds}` how long to measure, `{longer}` some seconds
+//! more, and `{half}` half, `{share}` x percent, of the rate that the command line `probe` reached.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -59,6 +59,9 @@ pub(crate) enum Chart {
     Curves,
 }
 
+/// How much longer a load is there than what is measured beside it, which may warm up first.
+const LONGER_SECONDS: u32 = 5;
+
 /// Points that differ in one number.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -98,6 +101,10 @@ pub(crate) struct Series {
     pub(crate) beside: Option<String>,
     /// The command line that is measured; without one only the server itself is.
     pub(crate) load: Option<String>,
+    /// Whether the load's process has the processors only while nobody else wants them, as if it ran on
+    /// another machine.
+    #[serde(default)]
+    pub(crate) load_elsewhere: bool,
     /// What is run against peers by the common client: its command line without the target.
     pub(crate) peer: Option<String>,
     /// What Kafka's own tools are to do, at this broker and at Kafka; then nothing else is run.
@@ -330,6 +337,7 @@ impl Values {
         let filled = |word: &str| {
             word.replace("{x}", &self.x.to_string())
                 .replace("{seconds}", &self.seconds.to_string())
+                .replace("{longer}", &(self.seconds + LONGER_SECONDS).to_string())
                 .replace("{half}", &(self.highest / 2).to_string())
                 .replace("{share}", &self.share().to_string())
         };
