@@ -257,6 +257,13 @@ impl Segment {
         }
     }
 
+    /// Closes its index file, whose bytes are synced. Nobody needs it before the next sync, and where
+    /// thousands of logs are written to, each has one file open so and not two: with two, there might
+    /// be too many, which only syncing all of them again could mend. The writers' lock is held.
+    pub(super) fn close_index(&self) {
+        self.files.lock().index = None;
+    }
+
     fn file(
         self: &Arc<Self>,
         slot: impl Fn(&mut Files) -> &mut Option<Held<Arc<dyn File>>>,

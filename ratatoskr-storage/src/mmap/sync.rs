@@ -64,14 +64,16 @@ impl Log {
             operation: format!("sync {what} {}", self.place.dir.display()),
             source: Arc::new(error),
         };
-        let (checkpoint, dirty, dir, parent) = {
+        let (checkpoint, dirty, synced, dir, parent) = {
             let mut writer = self.writer.lock();
             if let Some(active) = &mut writer.active {
                 self.write_index(active, true)?;
             }
             let segments = self.view.read().segments.clone();
             let mut dirty = Vec::new();
-            for segment in segments.iter().filter(|segment| segment.is_dirty()) {
+            let segments = segments.into_iter().filter(|segment| segment.is_dirty());
+            let segments: Vec<_> = segments.collect();
+            for segment in &segments {
                 dirty.push(segment.log_file().map_err(|e| wrap("(open) in", e))?);
                 match segment.index_file() {
                     Ok(index) => dirty.push(index),
@@ -84,6 +86,7 @@ impl Log {
             (
                 writer.checkpoint_of_end(),
                 dirty,
+                segments,
                 std::mem::take(&mut writer.dir_is_dirty),
                 std::mem::take(&mut writer.parent_is_dirty),
             )
@@ -100,7 +103,12 @@ impl Log {
             let synced = self.place.fs.sync_dir(above);
             synced.map_err(|error| wrap("the directory above", error))?;
         }
+        drop(dirty);
         let mut writer = self.writer.lock();
+        // One that was written to meanwhile has bytes that are not synced.
+        for segment in synced.iter().filter(|segment| !segment.is_dirty()) {
+            segment.close_index();
+        }
         let log_start = writer.checkpoint.log_start;
         writer.checkpoint = LogCheckpoint {
             log_start,

@@ -178,3 +178,27 @@ fn fill(disk: &SmallDisk) {
         position += block.len() as u64;
     }
 }
+
+#[test]
+fn a_log_that_is_written_to_keeps_one_file_open_between_syncs() {
+    let fixture = Fixture::new();
+    let shared = SharedCaches::new(fixture.limits);
+    let opened = PartitionLog::open(
+        Arc::new(OsFileSystem),
+        fixture.path(),
+        log_id(),
+        LogConfig {
+            segment_bytes: 1 << 20,
+            ..SMALL
+        },
+        None,
+        Arc::clone(&shared),
+        Verify::Tail,
+    );
+    let log = opened.unwrap().0;
+    for _ in 0..3 {
+        append(&log, 10);
+        log.sync().unwrap();
+        assert_eq!(shared.open_files(), 1);
+    }
+}
