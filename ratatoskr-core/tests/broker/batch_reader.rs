@@ -8,7 +8,6 @@ use ratatoskr_core::{
     name::TopicName,
     offset::{Offset, PartitionIndex},
 };
-
 use tokio::time::Instant;
 
 use crate::support::{

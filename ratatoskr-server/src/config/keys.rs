@@ -104,7 +104,7 @@ const NODE: &[Key] = &[
         default: "64MiB",
         expected: "a size from 1MiB, for example 64MiB",
         set: |to, text| {
-            let bytes = parse_bytes(text).filter(|bytes| *bytes >= 1 << 20);
+            let bytes = sized(text, 1 << 20);
             put(&mut to.unsynced_bytes_max, bytes)
         },
     },
@@ -114,7 +114,7 @@ const NODE: &[Key] = &[
         default: "16MiB",
         expected: "a size from 4KiB, for example 16MiB",
         set: |to, text| {
-            let bytes = parse_bytes(text).filter(|bytes| *bytes >= 4 << 10);
+            let bytes = sized(text, 4 << 10);
             put(&mut to.snapshot_bytes, bytes)
         },
     },
@@ -248,7 +248,7 @@ const NODE: &[Key] = &[
         default: "64MiB",
         expected: "a size from 4KiB, for example 64MiB",
         set: |to, text| {
-            let bytes = parse_bytes(text).filter(|bytes| *bytes >= 4 << 10);
+            let bytes = sized(text, 4 << 10);
             put(&mut to.compaction_bytes_per_second, bytes)
         },
     },
@@ -260,9 +260,7 @@ const NODE: &[Key] = &[
         set: |to, text| {
             let bytes = match text {
                 "none" => Some(None),
-                _ => parse_bytes(text)
-                    .filter(|bytes| *bytes >= 4 << 10)
-                    .map(Some),
+                _ => sized(text, 4 << 10).map(Some),
             };
             put(&mut to.cold_read_bytes_per_second, bytes)
         },
@@ -273,7 +271,7 @@ const NODE: &[Key] = &[
         default: "64MiB",
         expected: "a size from 64KiB, for example 64MiB",
         set: |to, text| {
-            let bytes = parse_bytes(text).filter(|bytes| *bytes >= 64 << 10);
+            let bytes = sized(text, 64 << 10);
             put(
                 &mut to.compaction_key_map_bytes_max,
                 bytes.and_then(|bytes| bytes.try_into().ok()),
@@ -286,7 +284,7 @@ const NODE: &[Key] = &[
         default: "256MiB",
         expected: "a size from 1MiB, for example 256MiB",
         set: |to, text| {
-            let bytes = parse_bytes(text).filter(|bytes| *bytes >= 1 << 20);
+            let bytes = sized(text, 1 << 20);
             put(
                 &mut to.in_flight_bytes_max,
                 bytes.and_then(|bytes| bytes.try_into().ok()),
@@ -339,6 +337,11 @@ fn positive(text: &str) -> Option<usize> {
 /// A duration that is no shorter than this.
 fn lasting(text: &str, min: Duration) -> Option<Duration> {
     parse_duration(text).filter(|duration| *duration >= min)
+}
+
+/// A size in bytes that is no smaller than this.
+fn sized(text: &str, min: u64) -> Option<u64> {
+    parse_bytes(text).filter(|bytes| *bytes >= min)
 }
 
 /// An address and a port; the host name `localhost` is taken for the IPv4 loopback.

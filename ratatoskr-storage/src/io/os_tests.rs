@@ -1,4 +1,5 @@
 use super::*;
+use crate::io::small_disk::SmallDisk;
 
 fn file_in(dir: &tempfile::TempDir, name: &str) -> Arc<dyn File> {
     OsFileSystem
@@ -170,8 +171,6 @@ fn a_full_disk_leaves_the_file_as_it_was() {
     assert_eq!(contents(&*file), b"abc");
     file.allocate(SmallDisk::BYTES / 2).unwrap();
 }
-
-use crate::io::small_disk::SmallDisk;
 
 #[test]
 fn what_is_read_past_the_cache_is_what_the_file_holds_to_its_end() {

@@ -24,6 +24,7 @@ use super::{
     segment::{Extent, Segment},
     window::{Mapped, Part, Window, Wish, mapped},
 };
+use crate::io::File;
 
 /// Once a read that may be served from a map has found so many bytes, it leaves what would have to
 /// be copied to the next one, which may find a map for it.
@@ -263,7 +264,10 @@ impl Log {
                 detail: "records are missing".into(),
             }));
         }
-        match self.bytes(segment, &window, mode)? {
+        let log = segment
+            .log_file()
+            .map_err(|e| failed("read", &segment.log_path(), e))?;
+        match self.bytes(segment, &*log, &window, mode) {
             Ok(Some(bytes)) => {
                 let (good, bad) = window.verify(segment.seed, end_offset, &bytes);
                 let mut wish = *wish;
@@ -295,27 +299,27 @@ impl Log {
     /// waited for.
     fn bytes(
         &self,
-        segment: &Arc<Segment>,
+        segment: &Segment,
+        log: &dyn File,
         window: &Window,
         mode: Mode,
-    ) -> StorageResult<io::Result<Option<Bytes>>> {
+    ) -> io::Result<Option<Bytes>> {
         let uncached = &self.place.caches.uncached;
         if mode == Mode::Cold
             && let Some(bytes) = uncached.read(segment, window)
         {
-            return Ok(Ok(Some(bytes)));
+            return Ok(Some(bytes));
         }
-        let length = usize::try_from(window.end - window.start)
-            .map_err(|_| StorageError::io("read", io::ErrorKind::FileTooLarge.into()))?;
-        let mut buffer = vec![0; length];
-        let log = segment
-            .log_file()
-            .map_err(|e| failed("read", &segment.log_path(), e))?;
-        let read = match mode {
-            Mode::Hot => log.try_read_exact_at(&mut buffer, window.start),
-            Mode::Cold => log.read_exact_at(&mut buffer, window.start).map(|()| true),
+        let length = usize::try_from(window.end - window.start);
+        let mut buffer = vec![0; length.map_err(|_| io::ErrorKind::FileTooLarge)?];
+        let is_there = match mode {
+            Mode::Hot => log.try_read_exact_at(&mut buffer, window.start)?,
+            Mode::Cold => {
+                log.read_exact_at(&mut buffer, window.start)?;
+                true
+            }
         };
-        Ok(read.map(|is_there| is_there.then(|| Bytes::from(buffer))))
+        Ok(is_there.then(|| Bytes::from(buffer)))
     }
 }
 

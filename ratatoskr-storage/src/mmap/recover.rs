@@ -344,9 +344,7 @@ impl Recovery<'_> {
             report: self.report,
         })
     }
-}
 
-impl Recovery<'_> {
     /// Removes the files of all segments, each lastingly before the next, as retention does it.
     fn remove_all(&mut self, trusted: &mut Vec<Arc<Segment>>) -> StorageResult<()> {
         let scanned = self.scanned.drain(..);

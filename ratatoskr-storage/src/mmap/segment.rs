@@ -366,7 +366,7 @@ impl Segment {
     /// Whether these bytes of its log all are on the disk, and most of them were never read past the
     /// cache before; from now on they have been. (A window begins where a span does, so it holds again
     /// the end of what the one before it held.)
-    pub(super) fn is_read_first(&self, bytes: Range<u64>) -> bool {
+    pub(super) fn begin_first_read(&self, bytes: Range<u64>) -> bool {
         self.contents.read().is_sealed
             && !self.is_dirty()
             && self.uncached_to.fetch_max(bytes.end, Ordering::Relaxed)

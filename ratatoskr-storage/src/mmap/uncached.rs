@@ -2,15 +2,15 @@
 //!
 //! A reader that catches up from far behind reads everything once. Through the page cache each page of
 //! it would be found room for, filled, copied out and dropped again, by the processors that others
-//! want, and what others read soon would be dropped for it. So large pieces of sealed segments go from the disk
-//! straight into buffers that are used again and again. **What is read a second time goes through the
-//! cache**: readers that follow each other, or come back, share it there.
+//! want, and what others read soon would be dropped for it. So large pieces of sealed segments go from
+//! the disk straight into buffers that are used again and again. **What is read a second time goes
+//! through the cache**: readers that follow each other, or come back, share it there.
 
 use std::{
     io,
     ops::Range,
     sync::{
-        Arc, Weak,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -25,7 +25,7 @@ use super::{
 use crate::io::UNCACHED_ALIGN;
 
 /// A smaller piece is read through the cache: its reader may want what lies around it next.
-const UNCACHED_BYTES_MIN: u64 = 128 << 10;
+const UNCACHED_BYTES_MIN: usize = 128 << 10;
 /// Bytes of a buffer; what does not fit is read through the cache.
 const BUFFER_BYTES: usize = WINDOW_BYTES_MAX + (256 << 10);
 /// Buffers kept for the next read.
@@ -46,7 +46,7 @@ struct Idle(Mutex<Vec<Vec<u8>>>);
 struct Filled {
     buffer: Vec<u8>,
     bytes: Range<usize>,
-    idle: Weak<Idle>,
+    idle: Arc<Idle>,
 }
 
 impl AsRef<[u8]> for Filled {
@@ -57,32 +57,27 @@ impl AsRef<[u8]> for Filled {
 
 impl Drop for Filled {
     fn drop(&mut self) {
-        if let Some(idle) = self.idle.upgrade() {
-            idle.give_back(std::mem::take(&mut self.buffer));
-        }
+        self.idle.give_back(std::mem::take(&mut self.buffer));
     }
 }
 
 impl Uncached {
     /// The bytes of a window, if it is large, was never read before, and can be read like this.
     pub(super) fn read(&self, segment: &Segment, window: &Window) -> Option<Bytes> {
-        let length = window.end - window.start;
-        if length < UNCACHED_BYTES_MIN
-            || self.is_refused.load(Ordering::Relaxed)
-            || !segment.is_read_first(window.start..window.end)
-        {
-            return None;
-        }
+        let length = usize::try_from(window.end - window.start).ok()?;
         let skipped = usize::try_from(window.start % UNCACHED_ALIGN as u64).ok()?;
-        let length = usize::try_from(length).ok()?;
         let room = (skipped + length).next_multiple_of(UNCACHED_ALIGN);
-        if room > BUFFER_BYTES {
+        if length < UNCACHED_BYTES_MIN
+            || room > BUFFER_BYTES
+            || self.is_refused.load(Ordering::Relaxed)
+            || !segment.begin_first_read(window.start..window.end)
+        {
             return None;
         }
         let mut filled = Filled {
             buffer: self.idle.take(),
             bytes: 0..0,
-            idle: Arc::downgrade(&self.idle),
+            idle: Arc::clone(&self.idle),
         };
         let start = filled.buffer.as_ptr().align_offset(UNCACHED_ALIGN);
         let buffer = filled.buffer.get_mut(start..start.checked_add(room)?)?;

@@ -181,24 +181,12 @@ fn fill(disk: &SmallDisk) {
 
 #[test]
 fn a_log_that_is_written_to_keeps_one_file_open_between_syncs() {
-    let fixture = Fixture::new();
-    let shared = SharedCaches::new(fixture.limits);
-    let opened = PartitionLog::open(
-        Arc::new(OsFileSystem),
-        fixture.path(),
-        log_id(),
-        LogConfig {
-            segment_bytes: 1 << 20,
-            ..SMALL
-        },
-        None,
-        Arc::clone(&shared),
-        Verify::Tail,
-    );
-    let log = opened.unwrap().0;
+    let mut fixture = Fixture::new();
+    fixture.config.segment_bytes = 1 << 20;
+    let (log, _) = fixture.open(None);
     for _ in 0..3 {
         append(&log, 10);
         log.sync().unwrap();
-        assert_eq!(shared.open_files(), 1);
+        assert_eq!(log.0.place.caches.open_files(), 1);
     }
 }

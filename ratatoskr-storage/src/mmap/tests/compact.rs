@@ -371,20 +371,7 @@ fn a_reader_whose_segment_was_replaced_looks_again() {
 #[test]
 fn a_log_trimmed_beyond_what_a_crash_left_can_be_compacted() {
     let disk = SimFileSystem::new();
-    let open = |disk: &SimFileSystem, from| {
-        PartitionLog::open(
-            Arc::new(disk.clone()),
-            PathBuf::from("/0"),
-            log_id(),
-            SMALL,
-            from,
-            SharedCaches::new(CacheLimits::default()),
-            Verify::Tail,
-        )
-        .unwrap()
-        .0
-    };
-    let log = open(&disk, None);
+    let (log, _) = open_sim(&disk, LogCheckpoint::default()).unwrap();
     append_keyed(&log, 7, 5);
     let synced = log.sync().unwrap();
     append_keyed(&log, 7, 5);
@@ -396,7 +383,7 @@ fn a_log_trimmed_beyond_what_a_crash_left_can_be_compacted() {
     drop(log);
 
     let disk = disk.crash_with(Persist::Nothing, 0);
-    let log = open(&disk, Some(from));
+    let (log, _) = open_sim(&disk, from).unwrap();
     assert_eq!(log.bounds().log_start, from.log_start);
     append_keyed(&log, 14, 5);
     log.sync().unwrap();
