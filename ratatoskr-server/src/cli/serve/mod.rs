@@ -57,6 +57,8 @@ pub(crate) async fn run(options: &Options, out: &mut impl Write) -> Outcome {
     logs::start(&settings)?;
     let doors = Doors::listen(&settings).await?;
     let store = Store::open(&settings).await?;
+    // Whoever reads that we are ready may send a signal at once.
+    let asked = signals::asked_to_end();
     if logs::are_text(&settings) {
         eprintln!("{}", banner::banner(&settings, &doors));
     } else {
@@ -65,14 +67,19 @@ pub(crate) async fn run(options: &Options, out: &mut impl Write) -> Outcome {
         let kafka = doors.kafka_address().map(tracing::field::display);
         tracing::info!(%native, kafka, data_dir, "ready");
     }
-    serve(&settings, doors, &store).await
+    serve(&settings, doors, &store, asked).await
 }
 
-async fn serve(settings: &Settings, doors: Doors, store: &Store) -> Outcome {
+async fn serve(
+    settings: &Settings,
+    doors: Doors,
+    store: &Store,
+    asked: impl Future<Output = std::io::Result<&'static str>>,
+) -> Outcome {
     let broker = &store.broker;
     let open = doors.open(settings, store);
     let fenced = tokio::select! {
-        signal = signals::asked_to_end() => {
+        signal = asked => {
             let signal = signal.map_err(|error| {
                 Failure::new(Exit::Failure, "cannot wait for signals").because(error)
             })?;
