@@ -2,11 +2,19 @@
 
 use std::sync::Arc;
 
-use ratatoskr_core::{Broker, name::TopicName};
+use ratatoskr_core::{
+    Broker,
+    name::{GroupId, TopicName},
+};
 
 use crate::{
-    Error, address::Address, consumer::ConsumerBuilder, events::ClientEvents,
-    options::ConnectOptions, producer::ProducerBuilder, remote::Remote,
+    Error,
+    address::Address,
+    consumer::{ConsumerBuilder, ConsumerOptions, GroupConsumerBuilder},
+    events::ClientEvents,
+    options::ConnectOptions,
+    producer::ProducerBuilder,
+    remote::Remote,
 };
 
 /// A broker's client; clones share one connection. Dropping the last one closes it.
@@ -86,6 +94,12 @@ impl Client {
     /// A consumer of a topic, to be configured and opened.
     pub fn consumer(&self, topic: &TopicName) -> ConsumerBuilder {
         ConsumerBuilder::new(self.clone(), topic.clone())
+    }
+
+    /// A member of a consumer group to be configured and opened, which reads the topics that it names or
+    /// has a pattern for. [`ConsumerBuilder::group`] is shorter where there is one topic.
+    pub fn group_consumer(&self, group: GroupId) -> GroupConsumerBuilder {
+        GroupConsumerBuilder::new(self.clone(), group, ConsumerOptions::default())
     }
 
     /// How the client names itself.

@@ -99,8 +99,9 @@ pub use ratatoskr_core::{
     },
     groups::{
         Assignor, CommittedOffset, GroupDescription, GroupError, GroupKind, GroupOffset,
-        GroupState, GroupSummary, InstanceId, InvalidMemberId, MemberDescription, MemberEpoch,
-        MemberId, OffsetCommit, OffsetReset, PartitionLag, TopicPartitions,
+        GroupState, GroupSummary, InstanceId, InvalidMemberId, InvalidTopicPattern,
+        MemberDescription, MemberEpoch, MemberId, OffsetCommit, OffsetReset, PartitionLag,
+        TopicPartitions, TopicPattern,
     },
     name::{GroupId, InvalidGroupId, InvalidTopicName, TopicName},
     offset::{Bounds, IsolationLevel, Offset, PartitionIndex},

@@ -196,6 +196,7 @@ fn heartbeat(epoch: MemberEpoch) -> GroupHeartbeat {
         assignor: None,
         rebalance_timeout: Duration::from_mins(5),
         owned: None,
+        pattern: None,
     }
 }
 

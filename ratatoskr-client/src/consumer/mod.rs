@@ -45,7 +45,7 @@ pub struct ConsumerBuilder {
 
 /// What a consumer reads.
 #[derive(Clone, Debug)]
-struct ConsumerOptions {
+pub(crate) struct ConsumerOptions {
     start: StartAt,
     partitions: Option<Vec<PartitionIndex>>,
     isolation: IsolationLevel,
@@ -54,19 +54,32 @@ struct ConsumerOptions {
     partitions_refresh: Duration,
 }
 
+impl Default for ConsumerOptions {
+    fn default() -> Self {
+        Self {
+            start: StartAt::Start,
+            partitions: None,
+            isolation: IsolationLevel::ReadUncommitted,
+            buffer_records: BUFFER_RECORDS_DEFAULT,
+            buffer_bytes: BUFFER_BYTES_DEFAULT,
+            partitions_refresh: PARTITIONS_REFRESH,
+        }
+    }
+}
+
+impl ConsumerOptions {
+    fn buffer(&mut self, records: u32, bytes: u32) {
+        self.buffer_records = records.max(1);
+        self.buffer_bytes = bytes.max(1);
+    }
+}
+
 impl ConsumerBuilder {
-    pub(crate) const fn new(client: Client, topic: TopicName) -> Self {
+    pub(crate) fn new(client: Client, topic: TopicName) -> Self {
         Self {
             client,
             topic,
-            options: ConsumerOptions {
-                start: StartAt::Start,
-                partitions: None,
-                isolation: IsolationLevel::ReadUncommitted,
-                buffer_records: BUFFER_RECORDS_DEFAULT,
-                buffer_bytes: BUFFER_BYTES_DEFAULT,
-                partitions_refresh: PARTITIONS_REFRESH,
-            },
+            options: ConsumerOptions::default(),
         }
     }
 
@@ -91,8 +104,7 @@ impl ConsumerBuilder {
     /// How much the server may send ahead of what is taken: records (100,000 unless told otherwise)
     /// and bytes (8 MiB), at least 1 each; one batch may go beyond it.
     pub fn buffer(mut self, records: u32, bytes: u32) -> Self {
-        self.options.buffer_records = records.max(1);
-        self.options.buffer_bytes = bytes.max(1);
+        self.options.buffer(records, bytes);
         self
     }
 
@@ -108,7 +120,7 @@ impl ConsumerBuilder {
     /// the group has committed nothing; what the [`buffer`](Self::buffer) holds is counted for each
     /// partition.
     pub fn group(self, group: GroupId) -> GroupConsumerBuilder {
-        GroupConsumerBuilder::new(self, group)
+        GroupConsumerBuilder::new(self.client, group, self.options).topic(&self.topic)
     }
 
     /// Opens the consumer. Where it begins is settled when this returns: from [`StartAt::End`],

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use ratatoskr_client::{
     Client, Error, GroupConsumer, GroupError, GroupId, GroupState, InstanceId, Offset,
-    OffsetCommit, OffsetSpec, PartitionIndex, Record, StartAt, TopicName,
+    OffsetCommit, OffsetSpec, PartitionIndex, Record, StartAt, TopicName, TopicPattern,
 };
 use ratatoskr_core::{
     Broker, Error as BrokerError,
@@ -26,6 +26,7 @@ shared_tests! {
     a_static_member_comes_back_to_what_it_had,
     a_group_that_begins_at_the_end_loses_nothing_from_then_on,
     many_topics_are_read_together,
+    topics_are_read_by_a_pattern,
     a_member_does_not_choose_partitions,
     offsets_are_kept_for_who_is_no_member,
     a_group_is_set_back,
@@ -269,6 +270,7 @@ async fn says_so_and_joins_anew(broker: Broker, client: Client) {
         assignor: None,
         rebalance_timeout: Duration::ZERO,
         owned: None,
+        pattern: None,
     };
     broker.group_heartbeat(&leave).await.unwrap();
     let error = loop {
@@ -326,6 +328,29 @@ async fn many_topics_are_read_together(client: Client) {
     send(&client, &two, 1, 2..4).await;
     let all: BTreeSet<_> = take(&mut member, 4).await.into_iter().collect();
     assert_eq!(all.len(), 4);
+}
+
+async fn topics_are_read_by_a_pattern(client: Client) {
+    let eu = create(&client, "orders-eu", 1).await;
+    let other = create(&client, "other", 1).await;
+    let pattern = TopicPattern::parse("orders-.*").unwrap();
+    let builder = client.group_consumer(group()).matching(pattern);
+    let mut member = builder.open().await.unwrap();
+    // One that comes later is taken in.
+    let us = create(&client, "orders-us", 1).await;
+    send(&client, &other, 1, 0..1).await;
+    send(&client, &eu, 1, 1..2).await;
+    send(&client, &us, 1, 2..3).await;
+    let all: BTreeSet<_> = take(&mut member, 2).await.into_iter().collect();
+    assert_eq!(all, BTreeSet::from(["1".to_owned(), "2".to_owned()]));
+    member.close().await.unwrap();
+
+    let error = client.group_consumer(group()).open().await.unwrap_err();
+    let typed = matches!(
+        error,
+        Error::Broker(BrokerError::Group(GroupError::InvalidRequest(_)))
+    );
+    assert!(typed, "{error}");
 }
 
 async fn a_member_does_not_choose_partitions(client: Client) {

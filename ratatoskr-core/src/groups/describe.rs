@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Assignor, InstanceId, MemberEpoch, MemberId, TopicPartitions};
+use super::{Assignor, InstanceId, MemberEpoch, MemberId, TopicPartitions, TopicPattern};
 use crate::{
     name::{GroupId, TopicName},
     offset::{Offset, PartitionIndex},
@@ -96,6 +96,9 @@ pub struct MemberDescription {
     pub revoking: Vec<TopicPartitions>,
     /// What it is to read in the end.
     pub target: Vec<TopicPartitions>,
+    /// What it wants to read beside the topics that it names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pattern: Option<TopicPattern>,
 }
 
 /// How far a group has come in a partition.

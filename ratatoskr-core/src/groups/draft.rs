@@ -1,6 +1,9 @@
 //! Changes of one group that rest on one another: each is decided on what those before it made.
 
-use std::{borrow::Cow, collections::BTreeSet};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use super::{
     Assignor, Event, MemberEpoch, MemberId, PartitionKey, Topics,
@@ -9,7 +12,7 @@ use super::{
     membership::Membership,
     reconcile,
 };
-use crate::name::GroupId;
+use crate::name::{GroupId, TopicName};
 
 /// A group as it will be, and the events that make it so.
 pub(super) struct Draft<'a> {
@@ -38,10 +41,9 @@ impl<'a> Draft<'a> {
 
     /// Begins a new epoch with a new target.
     pub(super) fn rebalance(&mut self, topics: &impl Topics) {
-        let shape = shape(&self.membership, topics);
-        let wanted = (self.membership.members.iter())
-            .map(|(id, member)| (id, &member.subscription.topics))
-            .collect();
+        let wanted = wanted(&self.membership, topics);
+        let shape = shape_of(&wanted, topics);
+        let wanted = wanted.iter().map(|(id, wanted)| (*id, &**wanted)).collect();
         let assignor = preferred(&self.membership);
         let mut target = assign(assignor, &wanted, &shape, &self.membership.target);
         target.retain(|member, keys| self.membership.target.get(member) != Some(keys));
@@ -59,10 +61,16 @@ impl<'a> Draft<'a> {
 
     /// The same, looking only at what one member wants.
     pub(super) fn rebalance_if_topics_changed_for(&mut self, id: &MemberId, topics: &impl Topics) {
-        let wanted = self.membership.members.get(id);
-        let mut wanted = wanted.iter().flat_map(|member| &member.subscription.topics);
-        let changed =
-            wanted.any(|name| topics.shape(name) != self.membership.topics.get(name).copied());
+        let Some(member) = self.membership.members.get(id) else {
+            return;
+        };
+        let known = &self.membership.topics;
+        let is_new = |name: &TopicName| topics.shape(name) != known.get(name).copied();
+        let subscription = &member.subscription;
+        // A pattern does not tell what it would have matched.
+        let is_gone = || known.keys().any(|name| topics.shape(name).is_none());
+        let changed = subscription.wanted(topics).iter().any(is_new)
+            || subscription.pattern.is_some() && is_gone();
         if changed {
             self.rebalance(topics);
         }
@@ -90,16 +98,28 @@ impl<'a> Draft<'a> {
     }
 }
 
+/// Who wants what.
+type Wanted<'a> = BTreeMap<&'a MemberId, Cow<'a, BTreeSet<TopicName>>>;
+
+fn wanted<'a>(membership: &'a Membership, topics: &impl Topics) -> Wanted<'a> {
+    let members = membership.members.iter();
+    members
+        .map(|(id, member)| (id, member.subscription.wanted(topics)))
+        .collect()
+}
+
 /// The topics that somebody wants, as far as they are there.
 pub(super) fn shape(membership: &Membership, topics: &impl Topics) -> Shape {
+    shape_of(&wanted(membership, topics), topics)
+}
+
+fn shape_of(wanted: &Wanted<'_>, topics: &impl Topics) -> Shape {
     let mut shape = Shape::new();
-    for member in membership.members.values() {
-        for name in &member.subscription.topics {
-            if !shape.contains_key(name)
-                && let Some(found) = topics.shape(name)
-            {
-                shape.insert(name.clone(), found);
-            }
+    for name in wanted.values().flat_map(|wanted| wanted.iter()) {
+        if !shape.contains_key(name)
+            && let Some(found) = topics.shape(name)
+        {
+            shape.insert(name.clone(), found);
         }
     }
     shape

@@ -1,12 +1,16 @@
 //! What is kept of groups in their log. Fields are only ever added, at the end and with a default.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 
 use super::{
     Assignor, CommittedOffset, Generation, GroupKind, InstanceId, MemberEpoch, MemberId,
-    PartitionKey,
+    PartitionKey, TopicPattern, Topics,
 };
 use crate::{
     name::{GroupId, TopicId, TopicName},
@@ -81,9 +85,26 @@ pub(crate) struct IdBytes(#[serde(with = "crate::name::topic_id_bytes")] pub(cra
 pub(crate) struct Subscription {
     pub(crate) instance: Option<InstanceId>,
     pub(crate) client: String,
-    pub(crate) topics: std::collections::BTreeSet<TopicName>,
+    pub(crate) topics: BTreeSet<TopicName>,
     pub(crate) assignor: Option<Assignor>,
     pub(crate) rebalance_timeout: Duration,
+    #[serde(default)]
+    pub(crate) pattern: Option<TopicPattern>,
+}
+
+impl Subscription {
+    /// Every topic that it wants: those that it names, there or not, and those that its pattern matches.
+    pub(super) fn wanted(&self, topics: &impl Topics) -> Cow<'_, BTreeSet<TopicName>> {
+        match &self.pattern {
+            None => Cow::Borrowed(&self.topics),
+            Some(pattern) => Cow::Owned(&self.topics | &*topics.matching(pattern)),
+        }
+    }
+
+    /// Whether both want the same.
+    pub(super) fn wants_the_same(&self, other: &Self) -> bool {
+        self.topics == other.topics && self.pattern == other.pattern
+    }
 }
 
 /// Partitions and the epochs at which they were given.

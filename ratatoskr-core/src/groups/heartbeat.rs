@@ -63,11 +63,15 @@ impl Groups {
         now: Now,
         limits: &GroupLimits,
     ) -> Result<Draft<'_>, Error> {
-        let wanted = request.topics.as_ref().filter(|topics| !topics.is_empty());
-        let Some(wanted) = wanted else {
-            let text = "a member that joins names the topics that it wants".to_owned();
+        let wanted = request.topics.as_deref().unwrap_or_default();
+        let pattern = request
+            .pattern
+            .clone()
+            .filter(|pattern| !pattern.is_empty());
+        if wanted.is_empty() && pattern.is_none() {
+            let text = "a member that joins says what topics it wants".to_owned();
             return Err(GroupError::InvalidRequest(text).into());
-        };
+        }
         let group = &request.group;
         let known = self.groups.get(group);
         if known.is_some_and(|known| known.kind == GroupKind::Classic) && self.has_members(group) {
@@ -100,6 +104,7 @@ impl Groups {
             topics: wanted.iter().cloned().collect(),
             assignor: request.assignor,
             rebalance_timeout: request.rebalance_timeout.min(limits.rebalance_timeout_max),
+            pattern,
         };
         let known = draft.membership.members.get(&request.member);
         if known.is_none() {
@@ -107,7 +112,7 @@ impl Groups {
             check("group_members_max", members, limits.members_max)?;
         }
         let unchanged = known.is_some_and(|known| {
-            known.subscription.topics == subscription.topics
+            known.subscription.wants_the_same(&subscription)
                 && known.subscription.assignor == subscription.assignor
         });
         draft.push(What::Member {
@@ -134,16 +139,11 @@ impl Groups {
         }
         let known = self.known(&request.group)?;
         let mut draft = Draft::new(&request.group, Cow::Borrowed(&known.membership));
-        let wanted = request.topics.as_ref().filter(|topics| !topics.is_empty());
-        let wanted: Option<BTreeSet<_>> = wanted.map(|topics| topics.iter().cloned().collect());
-        match wanted.filter(|wanted| *wanted != member.subscription.topics) {
-            Some(topics_wanted) => {
+        match changed_subscription(request, &member.subscription) {
+            Some(subscription) => {
                 draft.push(What::Member {
                     member: request.member.clone(),
-                    subscription: Subscription {
-                        topics: topics_wanted,
-                        ..member.subscription.clone()
-                    },
+                    subscription,
                 });
                 draft.rebalance(topics);
             }
@@ -234,6 +234,21 @@ impl Membership {
             .filter(|topic| !topic.partitions.is_empty())
             .collect()
     }
+}
+
+/// What a member that stays wants from now on, if that is something else.
+fn changed_subscription(request: &GroupHeartbeat, before: &Subscription) -> Option<Subscription> {
+    if request.topics.is_none() && request.pattern.is_none() {
+        return None;
+    }
+    let mut after = before.clone();
+    if let Some(topics) = &request.topics {
+        after.topics = topics.iter().cloned().collect();
+    }
+    if let Some(pattern) = &request.pattern {
+        after.pattern = Some(pattern.clone()).filter(|pattern| !pattern.is_empty());
+    }
+    (!after.wants_the_same(before)).then_some(after)
 }
 
 /// The static member that the request is the next life of, if it is one.

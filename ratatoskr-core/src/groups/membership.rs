@@ -221,6 +221,7 @@ impl Membership {
                 client: member.subscription.client.clone(),
                 epoch: member.epoch,
                 topics: member.subscription.topics.iter().cloned().collect(),
+                pattern: member.subscription.pattern.clone(),
                 assigned: named(&mut member.assigned.keys().copied()),
                 revoking: named(&mut member.revoking.keys().copied()),
                 target: named(&mut self.target_of(id).into_iter()),

@@ -11,7 +11,7 @@
 //! membership.rs  the lasting state of one group's members    offset.rs   and of its offsets
 //! classic/       groups whose members assign partitions among themselves
 //! event.rs       what is kept in the log
-//! request.rs, describe.rs, id.rs, error.rs   what callers see
+//! request.rs, pattern.rs, describe.rs, id.rs, error.rs   what callers see
 //! ```
 //! The semantics are those of KIP-848, and of Kafka's classic protocol for groups of that kind. This is a state machine: it does no I/O, reads no clock, and
 //! changes what lasts by its events alone.
@@ -35,13 +35,14 @@ mod limits;
 mod machine;
 mod membership;
 mod offset;
+mod pattern;
 mod reconcile;
 mod request;
 mod sessions;
 #[cfg(test)]
 mod tests;
 
-use std::ops::RangeInclusive;
+use std::{collections::BTreeSet, ops::RangeInclusive, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -57,6 +58,7 @@ pub use describe::{
 pub use error::GroupError;
 pub use id::{InstanceId, InvalidMemberId, MEMBER_ID_BYTES_MAX, MemberEpoch, MemberId};
 pub use offset::{CommittedOffset, GroupOffset, OffsetCommit};
+pub use pattern::{InvalidTopicPattern, TOPIC_PATTERN_BYTES_MAX, TopicPattern};
 pub use request::{GroupHeartbeat, GroupHeartbeatResponse, TopicPartitions};
 
 pub(crate) use classic::{Generation, Joining, Syncing, said};
@@ -101,4 +103,7 @@ pub(crate) struct Now {
 pub(crate) trait Topics {
     /// Id and number of partitions.
     fn shape(&self, topic: &TopicName) -> Option<(TopicId, u32)>;
+
+    /// The names of all that the pattern matches.
+    fn matching(&self, pattern: &TopicPattern) -> Arc<BTreeSet<TopicName>>;
 }

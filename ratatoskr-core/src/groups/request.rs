@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Assignor, InstanceId, MemberEpoch, MemberId};
+use super::{Assignor, InstanceId, MemberEpoch, MemberId, TopicPattern};
 use crate::{
     name::{GroupId, TopicId, TopicName},
     offset::PartitionIndex,
@@ -25,8 +25,12 @@ pub struct GroupHeartbeat {
     pub instance: Option<InstanceId>,
     /// How its program names itself, for people; looked at when it joins.
     pub client: String,
-    /// What it wants to read, whether it is there or not; needed when it joins, `None` for no change.
+    /// What it wants to read, whether it is there or not; `None` for no change. A member that joins
+    /// names topics, or wants some by a pattern.
     pub topics: Option<Vec<TopicName>>,
+    /// What it wants to read beside that, whatever there will be: the empty pattern for nothing, `None`
+    /// for no change. New topics are seen with the member's next heartbeat.
+    pub pattern: Option<TopicPattern>,
     /// How the group should assign partitions; the one that most members want is taken. Looked at
     /// when it joins.
     pub assignor: Option<Assignor>,

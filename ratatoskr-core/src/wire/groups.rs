@@ -10,7 +10,7 @@ use crate::{
     groups::{
         self, Assignor, GroupDescription, GroupHeartbeatResponse, GroupOffset, GroupSummary,
         InstanceId, MemberEpoch, MemberId, OffsetCommit, OffsetReset, PartitionLag,
-        TopicPartitions,
+        TopicPartitions, TopicPattern,
     },
     name::{GroupId, TopicName},
     offset::PartitionIndex,
@@ -37,6 +37,9 @@ pub struct GroupHeartbeat {
     pub rebalance_ms: u64,
     /// What it reads; `None` for no change.
     pub owned: Option<Vec<TopicPartitions>>,
+    /// What it wants to read beside its topics; empty for nothing, `None` for no change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pattern: Option<TopicPattern>,
 }
 
 /// What a member is told.
@@ -144,6 +147,7 @@ impl From<groups::GroupHeartbeat> for GroupHeartbeat {
             assignor: request.assignor,
             rebalance_ms: milliseconds(request.rebalance_timeout),
             owned: request.owned,
+            pattern: request.pattern,
         }
     }
 }
@@ -160,6 +164,7 @@ impl From<GroupHeartbeat> for groups::GroupHeartbeat {
             assignor: body.assignor,
             rebalance_timeout: Duration::from_millis(body.rebalance_ms),
             owned: body.owned,
+            pattern: body.pattern,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! `ConsumerGroupDescribe` (69), versions 0 and 1: groups that the broker manages (KIP-848).
 
 use ratatoskr_core::groups::{
-    GroupDescription, GroupKind, InstanceId, MemberDescription, TopicPartitions,
+    GroupDescription, GroupKind, InstanceId, MemberDescription, TopicPartitions, TopicPattern,
 };
 
 use super::{
@@ -77,13 +77,13 @@ fn write(
 fn write_member(reply: &mut Reply, version: i16, member: &MemberDescription) {
     reply.string(member.member.as_str());
     reply.nullable_string(member.instance.as_ref().map(InstanceId::as_str));
-    // No racks, and no patterns below.
+    // No racks.
     reply.nullable_string(None);
     reply.i32(member.epoch.get());
     reply.string(&member.client);
     reply.string("");
     reply.array(&member.topics, |reply, topic| reply.string(topic.as_str()));
-    reply.nullable_string(None);
+    reply.nullable_string(member.pattern.as_ref().map(TopicPattern::as_str));
     write_assignment(reply, &member.assigned);
     write_assignment(reply, &member.target);
     if version >= 1 {

@@ -1,14 +1,13 @@
 //! `ConsumerGroupHeartbeat` (68), versions 0 and 1: one call for all of a member's life in a group that
 //! the broker manages (KIP-848). In version 0 the broker gives the member its id.
 //!
-//! Assignors: Kafka's `uniform`, which spreads evenly and moves little. Patterns of topics (version 1)
-//! are not taken.
+//! Assignors: Kafka's `uniform`, which spreads evenly and moves little.
 
 use ratatoskr_core::{
     Error,
     groups::{
         Assignor, GroupError, GroupHeartbeat, GroupHeartbeatResponse, MemberEpoch, MemberId,
-        TopicPartitions,
+        TopicPartitions, TopicPattern,
     },
     name::{TopicId, TopicName},
     offset::PartitionIndex,
@@ -100,14 +99,6 @@ fn to_heartbeat(
     heartbeat: &Heartbeat,
     client: String,
 ) -> Result<GroupHeartbeat, Refusal> {
-    if heartbeat
-        .pattern
-        .as_ref()
-        .is_some_and(|pattern| !pattern.is_empty())
-    {
-        let message = "patterns of topics are not taken here; name the topics";
-        return Err(Refusal::new(ErrorCode::InvalidRegularExpression, message));
-    }
     let epoch = MemberEpoch::new(heartbeat.epoch);
     let member = match heartbeat.member.as_str() {
         "" if epoch == MemberEpoch::JOIN => MemberId::random(),
@@ -128,6 +119,10 @@ fn to_heartbeat(
     let topics = topics
         .transpose()
         .map_err(|_| ErrorCode::InvalidTopicException)?;
+    let pattern = heartbeat.pattern.as_deref().map(TopicPattern::parse);
+    let pattern = pattern
+        .transpose()
+        .map_err(|error| Refusal::new(ErrorCode::InvalidRegularExpression, error.to_string()))?;
     Ok(GroupHeartbeat {
         group: group_id(&heartbeat.group)?,
         member,
@@ -135,6 +130,7 @@ fn to_heartbeat(
         instance: instance_id(heartbeat.instance.as_deref())?,
         client,
         topics,
+        pattern,
         assignor,
         rebalance_timeout: duration(heartbeat.rebalance_timeout_ms),
         owned: (heartbeat.owned.as_ref()).map(|owned| to_owned_partitions(session, owned)),

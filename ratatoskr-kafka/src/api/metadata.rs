@@ -57,6 +57,8 @@ fn read(body: &mut Reader<'_>, version: i16) -> Result<Metadata, Malformed> {
         let name = body.nullable_string()?;
         body.end_of_structure()?;
         match name {
+            // Java sends an empty name along with an id.
+            _ if id != [0; 16] => Ok(TopicRef::Id(id)),
             Some(name) => Ok(TopicRef::Name(name.to_owned())),
             None if version >= 10 => Ok(TopicRef::Id(id)),
             None => Err(Malformed::InvalidLength(-1)),

@@ -398,3 +398,24 @@ async fn metadata_creates_a_topic_only_where_the_client_allows_it() {
         assert_eq!(answer.topics.len(), count, "version {version}");
     }
 }
+
+/// Java asks for topics of a pattern like that, with an empty name; KIP-516 has null.
+#[tokio::test]
+async fn metadata_goes_by_the_id_where_there_is_one() {
+    let server = Server::with_topic("orders", &[]).await;
+    let descriptor = server.broker.topic_descriptor(&name("orders")).unwrap();
+    let id = uuid::Uuid::from_bytes(*descriptor.id.as_bytes());
+    let mut peer = server.connect();
+    for named in [None, Some(topic(""))] {
+        let wanted = metadata_request::MetadataRequestTopic::default()
+            .with_topic_id(id)
+            .with_name(named);
+        let request = MetadataRequest::default().with_topics(Some(vec![wanted]));
+        let answer: MetadataResponse = peer.ask(ApiKey::Metadata, 13, &request).await;
+        let found = &answer.topics[0];
+        assert_eq!(
+            (found.error_code, found.name.clone()),
+            (0, Some(topic("orders")))
+        );
+    }
+}

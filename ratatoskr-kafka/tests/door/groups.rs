@@ -334,6 +334,7 @@ async fn a_group_of_the_other_protocol_is_told_apart() {
         assignor: None,
         rebalance_timeout: Duration::from_secs(30),
         owned: None,
+        pattern: None,
     };
     server.broker.group_heartbeat(&native).await.unwrap();
     let mut member = Member::new(&server, 3);

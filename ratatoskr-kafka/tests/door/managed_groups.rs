@@ -67,14 +67,18 @@ impl Member {
     async fn beat(&mut self) -> i16 {
         let request = self.request();
         let answer = self.ask(&request).await;
+        self.take(&answer);
+        answer.error_code
+    }
+
+    fn take(&mut self, answer: &ConsumerGroupHeartbeatResponse) {
         if answer.error_code == 0 {
             self.epoch = answer.member_epoch;
         }
-        if let Some(assignment) = answer.assignment {
-            let topics = assignment.topic_partitions.into_iter();
-            self.reads = topics.flat_map(|topic| topic.partitions).collect();
+        if let Some(assignment) = &answer.assignment {
+            let topics = assignment.topic_partitions.iter();
+            self.reads = topics.flat_map(|topic| topic.partitions.clone()).collect();
         }
-        answer.error_code
     }
 
     async fn commit(&mut self, partition: i32, epoch: i32) -> i16 {
@@ -150,12 +154,47 @@ async fn tools_see_members_with_what_they_read() {
     assert_eq!(answer.groups[1].error_code, 69);
 }
 
+/// A member wants names, a pattern or both; what it does not mention stays.
+#[tokio::test]
+async fn a_member_reads_what_its_pattern_matches() {
+    let server = server().await;
+    let mut a = Member::new(&server, "a");
+    let pattern = |a: &Member, pattern| {
+        let request = a.request().with_subscribed_topic_names(Some(Vec::new()));
+        request.with_subscribed_topic_regex(Some(text(pattern)))
+    };
+    let request = pattern(&a, "^ord.*");
+    let answer = a.ask(&request).await;
+    a.take(&answer);
+    assert_eq!((answer.error_code, &a.reads[..]), (0, &[0, 1][..]));
+    a.beat().await;
+    assert_eq!(a.reads, [0, 1]);
+    let request = ConsumerGroupDescribeRequest::default().with_group_ids(vec![group(GROUP)]);
+    let mut tool = server.connect();
+    let asked = tool.ask(ApiKey::ConsumerGroupDescribe, 1, &request);
+    let answer: ConsumerGroupDescribeResponse = asked.await;
+    let member = &answer.groups[0].members[0];
+    assert_eq!(member.subscribed_topic_regex, Some(text("^ord.*")));
+    assert!(member.subscribed_topic_names.is_empty());
+
+    // Another pattern, and then none: nothing is left to read.
+    let request = pattern(&a, "^other$");
+    let answer = a.ask(&request).await;
+    a.take(&answer);
+    assert!(a.reads.is_empty());
+    let request = pattern(&a, "");
+    assert_eq!(a.ask(&request).await.error_code, 0);
+}
+
 #[tokio::test]
 async fn what_is_not_taken_is_said() {
     let server = server().await;
     let mut a = Member::new(&server, "a");
-    let pattern = a.request().with_subscribed_topic_regex(Some(text("o.*")));
-    assert_eq!(a.ask(&pattern).await.error_code, 128);
+    let pattern = a.request().with_subscribed_topic_regex(Some(text("o(")));
+    let refused = a.ask(&pattern).await;
+    assert_eq!(refused.error_code, 128);
+    let message = refused.error_message.unwrap();
+    assert!(message.contains("o("), "{message}");
     let assignor = a.request().with_server_assignor(Some(text("range")));
     assert_eq!(a.ask(&assignor).await.error_code, 112);
     let nothing = a.request().with_subscribed_topic_names(None);

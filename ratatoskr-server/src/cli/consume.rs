@@ -5,11 +5,9 @@
 //! Records of one partition are printed in the order of their offsets; partitions are mixed.
 
 mod group;
+mod topics;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    io::Write,
-};
+use std::{collections::BTreeMap, io::Write};
 
 use futures_util::{FutureExt as _, StreamExt as _, stream::SelectAll};
 use ratatoskr_client::{Client, StartAt};
@@ -32,6 +30,7 @@ use super::{
     signals::unless_interrupted,
     start::Start,
 };
+use topics::Wanted;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -41,6 +40,7 @@ Examples:
   $ ratatoskr consume orders greetings -n 10 -f json
   $ ratatoskr consume orders -g billing -n 2
   $ ratatoskr consume orders -g billing --until-end
+  $ ratatoskr consume '^(orders|greetings)$' -g billing --until-end
   $ ratatoskr consume orders --until-end --filter 'value~^t' -f '%p:%o %v\\n'";
 
 /// What to read, from where to where, and how to print it.
@@ -48,9 +48,9 @@ Examples:
 #[group(skip)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Options {
-    /// The topics
-    #[arg(required = true)]
-    topics: Vec<TopicName>,
+    /// The topics; what begins with ^ is a regular expression that has to match a whole name
+    #[arg(required = true, value_name = "TOPIC")]
+    topics: Vec<Wanted>,
     #[arg(
         long,
         short,
@@ -111,8 +111,13 @@ async fn read(options: &Options, out: &mut impl Write) -> Outcome {
     let now = SystemClock::new().now();
     let mut consumers = SelectAll::new();
     let mut ends = Ends::default();
-    // A topic that is named twice is read once.
-    for topic in options.topics.iter().collect::<BTreeSet<_>>() {
+    let topics = topics::now(&options.topics, &options.connection, &client).await?;
+    if topics.is_empty() {
+        return Err(Failure::new(Exit::NotFound, "no topic matches")
+            .because("without a group only topics that are there already are read")
+            .next("ratatoskr topic ls"));
+    }
+    for topic in &topics {
         let described = options.connection.ask(client.describe_topic(topic)).await?;
         let mut starts = Vec::new();
         for partition in &described.partitions {

@@ -36,6 +36,7 @@ fn heartbeat(name: &str, epoch: MemberEpoch) -> GroupHeartbeat {
         assignor: None,
         rebalance_ms: 60_000,
         owned: None,
+        pattern: None,
     }
 }
 

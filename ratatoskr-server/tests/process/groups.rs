@@ -1,5 +1,10 @@
 //! `ratatoskr group` and `consume -g` from outside.
 
+use std::{
+    io::{BufRead as _, BufReader},
+    process::Stdio,
+};
+
 use crate::server::Server;
 
 fn json(text: &str) -> Vec<serde_json::Value> {
@@ -30,6 +35,40 @@ fn a_group_goes_on_where_it_left_off() {
     assert_eq!(server.run("consume t -g billing --until-end").text(), "");
     let other = server.run("consume t -g audit -o 4 --until-end -f %v\\n");
     assert_eq!(other.text(), "4\n5\n");
+}
+
+#[test]
+fn topics_are_read_by_a_pattern() {
+    let server = prepared();
+    server.run_with("produce orders-eu", b"e\n").bytes();
+    server.run_with("produce orders-us", b"u\n").bytes();
+    let words = |options: &str| {
+        let read = server.run(&format!("consume ^orders-.* {options} --until-end"));
+        let text = read.text();
+        let mut lines: Vec<_> = text.lines().map(str::to_owned).collect();
+        lines.sort_unstable();
+        lines
+    };
+    assert_eq!(words("-f %v\\n"), ["e", "u"]);
+    assert_eq!(words("-f %v\\n -g shipping"), ["e", "u"]);
+    assert_eq!(words("-f %v\\n -g shipping").len(), 0);
+    server.run_with("produce orders-asia", b"a\n").bytes();
+    assert_eq!(words("-f %v\\n -g shipping"), ["a"]);
+    let mut member = server.client();
+    member.args(["consume", "^orders-.*", "-g", "audit", "-f", "%v\\n"]);
+    let member = member.stdout(Stdio::piped()).spawn();
+    let mut member = member.expect("the program starts");
+    let out = BufReader::new(member.stdout.take().expect("stdout is a pipe"));
+    assert_eq!(out.lines().take(3).count(), 3);
+    let described = json(&server.run("group describe audit").text());
+    assert_eq!(described[0]["members"][0]["pattern"], "^orders-.*");
+    member.kill().expect("it is killed");
+    member.wait().expect("it ends");
+
+    let error = server.run("consume ^nothing --until-end").failure(3);
+    assert!(error.contains("no topic matches"), "{error}");
+    let error = server.run("consume ^( -g shipping").failure(2);
+    assert!(error.contains("is not a pattern of topics"), "{error}");
 }
 
 #[test]
@@ -122,11 +161,6 @@ fn a_group_survives_a_kill() {
 #[cfg(unix)]
 #[test]
 fn a_member_that_is_interrupted_commits_and_leaves() {
-    use std::{
-        io::{BufRead as _, BufReader},
-        process::Stdio,
-    };
-
     let server = prepared();
     let mut member = server.client();
     member.args(["consume", "t", "-g", "billing", "-f", "%v\\n"]);
@@ -156,11 +190,6 @@ fn a_member_that_is_interrupted_commits_and_leaves() {
 #[cfg(unix)]
 #[test]
 fn a_member_that_was_expelled_commits_nothing_and_joins_anew() {
-    use std::{
-        io::{BufRead as _, BufReader},
-        process::Stdio,
-    };
-
     let mut serve = crate::server::command(None);
     serve.args(["--memory", "--set", "groups.session_timeout=1s"]);
     let server = Server::start(serve.args(["--set", "groups.heartbeat_interval=100ms"]));

@@ -421,6 +421,22 @@ public class Interop {
     second.close();
   }
 
+  /** Topics by a pattern that the broker works out, one of them made later. */
+  static void patternSubscription() throws Exception {
+    for (var name : List.of("pattern-a", "other-pattern")) {
+      create(topic(name), 1, Map.of());
+      produce(plain(topic(name), values(10)));
+    }
+    try (var reader = memberOf("pattern", "group.protocol", "consumer")) {
+      reader.unsubscribe();
+      reader.subscribe(new SubscriptionPattern(topic("pattern-.*")));
+      sameSet(read(List.of(reader), found -> found.size() >= 10), values(10));
+      create(topic("pattern-b"), 1, Map.of());
+      produce(plain(topic("pattern-b"), values(5)));
+      sameSet(read(List.of(reader), found -> found.size() >= 5), values(5));
+    }
+  }
+
   static void run(String name, Check check) {
     try {
       check.run();
@@ -451,5 +467,6 @@ public class Interop {
     run("group-rebalance", Interop::groupRebalance);
     run("commit-and-resume", Interop::commitAndResume);
     run("broker-assigned-group", Interop::brokerAssignedGroup);
+    run("pattern-subscription", Interop::patternSubscription);
   }
 }

@@ -193,8 +193,8 @@ def refusals():
 CLASSIC = {"session.timeout.ms": 6000, "heartbeat.interval.ms": 300}
 
 
-def member(name, protocol=CLASSIC, **settings):
-    """A consumer of the group and the topic of this name."""
+def member(name, protocol=CLASSIC, subscribed=None, **settings):
+    """A consumer of the group and the topic of this name, or of what else it is to subscribe to."""
     config = {
         "bootstrap.servers": BOOTSTRAP,
         "group.id": topic(name),
@@ -204,7 +204,7 @@ def member(name, protocol=CLASSIC, **settings):
     }
     config.update({name.replace("_", "."): value for name, value in settings.items()})
     consumer = Consumer(config)
-    consumer.subscribe([topic(name)])
+    consumer.subscribe([subscribed or topic(name)])
     return consumer
 
 
@@ -313,9 +313,23 @@ def broker_assigned_group():
     second.close()
 
 
+def pattern_subscription():
+    """Topics by a pattern that the broker works out, one of them made later."""
+    first, later, other = topic("pattern-a"), topic("pattern-b"), topic("other-pattern")
+    for name in first, other:
+        create(name)
+        produce(name, plain(values(10)))
+    reader = member("pattern", {"group.protocol": "consumer"}, subscribed="^" + topic("pattern-.*"))
+    same(poll([reader], lambda found: len(found) >= 10), values(10))
+    create(later)
+    produce(later, plain(values(5)))
+    same(poll([reader], lambda found: len(found) >= 5), values(5))
+    reader.close()
+
+
 run([
     acks, codecs, headers, tombstones, large_records, idempotent_producer,
     idempotent_through_kill, seek, seek_by_time, keys,
     native_records, administration, refusals, group_consume, group_rebalance, commit_and_resume,
-    broker_assigned_group,
+    broker_assigned_group, pattern_subscription,
 ])

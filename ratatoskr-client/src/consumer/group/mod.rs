@@ -24,15 +24,18 @@ use std::{
 use futures_core::Stream;
 use ratatoskr_core::{
     Error as BrokerError,
-    groups::{Assignor, GroupError, GroupHeartbeat, InstanceId, MemberEpoch, MemberId},
+    broker::StartAt,
+    groups::{
+        Assignor, GroupError, GroupHeartbeat, InstanceId, MemberEpoch, MemberId, TopicPattern,
+    },
     name::{GroupId, TopicName},
-    offset::PartitionIndex,
+    offset::{IsolationLevel, PartitionIndex},
     record::ConsumedRecord,
 };
 use tokio::sync::{mpsc, oneshot};
 
-use super::ConsumerBuilder;
-use crate::{Error, options::FOREVER};
+use super::ConsumerOptions;
+use crate::{Client, Error, options::FOREVER};
 use progress::Progress;
 use reading::Reading;
 use session::{Command, Session, Update};
@@ -49,9 +52,11 @@ const COMMANDS_MAX: usize = 16;
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until it is opened"]
 pub struct GroupConsumerBuilder {
-    consumer: ConsumerBuilder,
+    client: Client,
+    options: ConsumerOptions,
     group: GroupId,
-    more_topics: Vec<TopicName>,
+    topics: Vec<TopicName>,
+    pattern: Option<TopicPattern>,
     instance: Option<InstanceId>,
     assignor: Option<Assignor>,
     rebalance_timeout: Duration,
@@ -59,11 +64,13 @@ pub struct GroupConsumerBuilder {
 }
 
 impl GroupConsumerBuilder {
-    pub(super) const fn new(consumer: ConsumerBuilder, group: GroupId) -> Self {
+    pub(crate) const fn new(client: Client, group: GroupId, options: ConsumerOptions) -> Self {
         Self {
-            consumer,
+            client,
+            options,
             group,
-            more_topics: Vec::new(),
+            topics: Vec::new(),
+            pattern: None,
             instance: None,
             assignor: None,
             rebalance_timeout: REBALANCE_TIMEOUT,
@@ -71,9 +78,36 @@ impl GroupConsumerBuilder {
         }
     }
 
-    /// Reads another topic as well. A topic need not be there yet.
+    /// Reads this topic, beside what was named before. A topic need not be there yet.
     pub fn topic(mut self, topic: &TopicName) -> Self {
-        self.more_topics.push(topic.clone());
+        self.topics.push(topic.clone());
+        self
+    }
+
+    /// Reads all topics that the pattern matches, beside those that are named. A topic that is created
+    /// later is read from the next heartbeat on (5 s unless the server is configured otherwise). The last
+    /// pattern counts.
+    pub fn matching(mut self, pattern: TopicPattern) -> Self {
+        self.pattern = Some(pattern);
+        self
+    }
+
+    /// As [`ConsumerBuilder::start`](crate::ConsumerBuilder::start): it matters where the group has
+    /// committed nothing.
+    pub fn start(mut self, start: StartAt) -> Self {
+        self.options.start = start;
+        self
+    }
+
+    /// As [`ConsumerBuilder::isolation`](crate::ConsumerBuilder::isolation).
+    pub const fn isolation(mut self, isolation: IsolationLevel) -> Self {
+        self.options.isolation = isolation;
+        self
+    }
+
+    /// As [`ConsumerBuilder::buffer`](crate::ConsumerBuilder::buffer), for each partition.
+    pub fn buffer(mut self, records: u32, bytes: u32) -> Self {
+        self.options.buffer(records, bytes);
         self
     }
 
@@ -115,26 +149,25 @@ impl GroupConsumerBuilder {
     ///
     /// # Errors
     /// As [`Broker::group_heartbeat`](ratatoskr_core::Broker::group_heartbeat), and those of the
-    /// connection. [`GroupError::InvalidRequest`] where partitions are named: the group assigns them.
+    /// connection. [`GroupError::InvalidRequest`] where partitions are named, which the group assigns, or
+    /// neither a topic nor a pattern is.
     ///
     /// # Cancel safety
     /// Dropping the future may leave a member that is expelled when its session times out.
     pub async fn open(self) -> Result<GroupConsumer, Error> {
-        let options = self.consumer.options;
+        let (client, options) = (self.client, self.options);
         if options.partitions.is_some() {
             let text = "a member of a group reads the partitions that it is assigned".to_owned();
             return Err(BrokerError::from(GroupError::InvalidRequest(text)).into());
         }
-        let client = self.consumer.client;
-        let mut topics = vec![self.consumer.topic];
-        topics.extend(self.more_topics);
         let join = GroupHeartbeat {
             group: self.group,
             member: MemberId::random(),
             epoch: MemberEpoch::JOIN,
             instance: self.instance,
             client: client.name(),
-            topics: Some(topics),
+            topics: Some(self.topics),
+            pattern: self.pattern,
             assignor: self.assignor,
             rebalance_timeout: self.rebalance_timeout,
             owned: None,

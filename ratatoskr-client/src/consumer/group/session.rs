@@ -175,6 +175,7 @@ impl Session {
         GroupHeartbeat {
             epoch: self.epoch,
             topics: None,
+            pattern: None,
             owned: Some(by_topic(
                 owned.into_iter().chain(self.waiting.iter().cloned()),
             )),
@@ -380,6 +381,7 @@ impl Session {
         let leave = GroupHeartbeat {
             epoch,
             topics: None,
+            pattern: None,
             ..self.join.clone()
         };
         match self.client.group_heartbeat(leave).await {

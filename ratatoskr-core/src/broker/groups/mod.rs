@@ -19,7 +19,7 @@ mod reset;
 mod truncated;
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -36,7 +36,10 @@ use crate::{
         state::{Change, Machine, Shard, StateLog},
     },
     error::Error,
-    groups::{Decision, Event, GroupLimits, Groups, Now, PartitionKey, TopicPartitions, Topics},
+    groups::{
+        Decision, Event, GroupLimits, Groups, Now, PartitionKey, TopicPartitions, TopicPattern,
+        Topics,
+    },
     name::{GroupId, TopicId, TopicName},
     sync::RwLock,
     time::Clock,
@@ -106,6 +109,10 @@ impl Topics for RwLock<Catalog> {
     fn shape(&self, topic: &TopicName) -> Option<(TopicId, u32)> {
         let topic = self.read().topic(topic).ok()?;
         Some((topic.shared().id, topic.partition_count()))
+    }
+
+    fn matching(&self, pattern: &TopicPattern) -> Arc<BTreeSet<TopicName>> {
+        self.read().matching(pattern)
     }
 }
 

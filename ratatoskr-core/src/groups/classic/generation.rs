@@ -206,6 +206,7 @@ impl Generation {
                     target: assigned.clone(),
                     assigned,
                     revoking: Vec::new(),
+                    pattern: None,
                 }
             })
             .collect()

@@ -293,6 +293,7 @@ impl Stage {
             assignor: None,
             rebalance_timeout: Duration::from_mins(1),
             owned: None,
+            pattern: None,
         };
         match self.world.heartbeat(&request) {
             Ok(answer) => format!("epoch {}", answer.epoch),

@@ -108,6 +108,7 @@ impl Model {
             instance: None,
             client: String::new(),
             topics: None,
+            pattern: None,
             assignor: None,
             rebalance_timeout: Duration::from_secs(30),
             owned: self.actors.get(&member).map(|actor| actor.reads.clone()),

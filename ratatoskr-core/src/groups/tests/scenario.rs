@@ -2,8 +2,9 @@
 //!
 //! ```text
 //! topic T N              a topic has N partitions (from now on)         drop T       is deleted
-//! join M topics=T,.. [instance=I] [assignor=A] [timeout=30s]            M joins
-//! beat M [topics=T,..]   M does what it was told last, then says so     busy M       without doing so
+//! join M [topics=T,..] [pattern=P] [instance=I] [assignor=A] [timeout=30s]   M joins
+//! beat M [topics=T,..] [pattern=P]  M does what it was told last, then says so (and wants something else)
+//! busy M                 the same without doing so
 //! lost M                 like beat, and the answer never comes
 //! leave M                for good                                       away M       for a while
 //! commit M T/P=O ..      M commits (`-`: somebody who is no member)     commit M@E   under epoch E
@@ -19,7 +20,7 @@ use super::{
 };
 use crate::{
     error::Error,
-    groups::{Assignor, GroupHeartbeat, InstanceId, TopicPartitions},
+    groups::{Assignor, GroupHeartbeat, InstanceId, TopicPartitions, TopicPattern},
     name::TopicName,
 };
 
@@ -69,7 +70,13 @@ impl Words<'_> {
 
     fn topics(&self) -> Option<Vec<TopicName>> {
         let names = self.named("topics")?.split(',');
+        let names = names.filter(|name| !name.is_empty());
         Some(names.map(|name| TopicName::parse(name).unwrap()).collect())
+    }
+
+    fn pattern(&self) -> Option<TopicPattern> {
+        self.named("pattern")
+            .map(|text| TopicPattern::parse(text).unwrap())
     }
 }
 
@@ -88,9 +95,9 @@ impl Stage {
             ["join", member, ..] => self.join(member, &words),
             ["beat", member, ..] => {
                 self.obey(member);
-                self.beat(member, words.topics())
+                self.beat(member, words.topics(), words.pattern())
             }
-            ["busy", member] => self.beat(member, None),
+            ["busy", member] => self.beat(member, None, None),
             ["lost", member] => {
                 self.obey(member);
                 let request = self.request(member, self.members[member].epoch);
@@ -136,6 +143,7 @@ impl Stage {
             instance: None,
             client: "test".to_owned(),
             topics: None,
+            pattern: None,
             assignor: None,
             rebalance_timeout: Duration::from_mins(1),
             owned: reads,
@@ -148,6 +156,7 @@ impl Stage {
                 .named("instance")
                 .map(|id| InstanceId::parse(id).unwrap()),
             topics: words.topics(),
+            pattern: words.pattern(),
             assignor: words.named("assignor").map(|name| match name {
                 "uniform" => Assignor::Uniform,
                 _ => Assignor::Sticky,
@@ -167,10 +176,16 @@ impl Stage {
         actor.reads = actor.told.clone();
     }
 
-    fn beat(&mut self, member: &str, topics: Option<Vec<TopicName>>) -> String {
+    fn beat(
+        &mut self,
+        member: &str,
+        topics: Option<Vec<TopicName>>,
+        pattern: Option<TopicPattern>,
+    ) -> String {
         let epoch = self.members.get(member).map_or(1, |actor| actor.epoch);
         let request = GroupHeartbeat {
             topics,
+            pattern,
             ..self.request(member, epoch)
         };
         self.send(member, &request)

@@ -332,3 +332,56 @@ scenario!(
     offsets
     "
 );
+
+scenario!(
+    a_pattern_takes_in_topics_as_they_come_and_go,
+    "
+    topic orders-eu 2
+    topic other 2
+    join a pattern=orders-.*
+    beat a
+    topic orders-us 2
+    beat a
+    # By name and by pattern: each partition goes to one of both
+    join b topics=other pattern=^orders.*
+    beat a
+    beat b
+    beat a
+    beat b
+    show
+    drop orders-us
+    beat a
+    beat b
+    beat a
+    beat b
+    restart
+    topic orders-asia 1
+    beat b
+    beat a
+    beat b
+    show
+    "
+);
+
+scenario!(
+    /// An empty list, or an empty pattern, takes back what was wanted; none at all changes nothing.
+    what_is_wanted_changes_by_name_and_by_pattern,
+    "
+    topic x 1
+    topic y 1
+    join a
+    join a topics= pattern=
+    join a topics=x
+    beat a
+    beat a topics= pattern=y
+    beat a
+    beat a
+    beat a topics=x
+    beat a
+    beat a pattern=
+    beat a
+    beat a topics=
+    beat a
+    show
+    "
+);

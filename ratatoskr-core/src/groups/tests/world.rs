@@ -1,6 +1,10 @@
 //! Groups without a broker: topics and time that a test sets.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use super::super::{
     Decision, Event, GroupLimits, Groups, Now, PartitionKey, Topics, commits::Commit,
@@ -9,7 +13,7 @@ use crate::{
     error::Error,
     groups::{
         CommittedOffset, Committer, GroupHeartbeat, GroupHeartbeatResponse, MemberEpoch, MemberId,
-        machine::Group,
+        TopicPattern, machine::Group,
     },
     name::{GroupId, TopicId, TopicName},
     offset::{LeaderEpoch, Offset, PartitionIndex},
@@ -38,6 +42,11 @@ pub(super) struct Catalog {
 impl Topics for Catalog {
     fn shape(&self, topic: &TopicName) -> Option<(TopicId, u32)> {
         self.topics.get(topic).copied()
+    }
+
+    fn matching(&self, pattern: &TopicPattern) -> Arc<BTreeSet<TopicName>> {
+        let names = self.topics.keys().filter(|name| pattern.matches(name));
+        Arc::new(names.cloned().collect())
     }
 }
 

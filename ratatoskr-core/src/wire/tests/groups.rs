@@ -36,6 +36,7 @@ fn heartbeat_frames() {
         assignor: Some(Assignor::Uniform),
         rebalance_ms: 300_000,
         owned: None,
+        pattern: None,
     };
     insta::assert_snapshot!("group_join", request(&join, b""));
     let stay = GroupHeartbeat {
@@ -148,6 +149,7 @@ fn group_frames() {
             assigned: partitions(),
             revoking: Vec::new(),
             target: partitions(),
+            pattern: None,
         }],
         protocol: String::new(),
     };

@@ -8,7 +8,7 @@ use ratatoskr_core::{
     offset::PartitionIndex,
 };
 
-use super::{Member, committed, group};
+use super::{Member, committed, group, pattern};
 use crate::support::{Bench, Fault, Operation, TestStorage, settle};
 
 /// Lets time pass for the broker and for its timers, a second at a time.
@@ -195,6 +195,32 @@ async fn who_asks_for_nothing_makes_nothing() {
     let unknown = matches!(error, Error::Group(GroupError::UnknownMember { .. }));
     assert!(unknown, "{error}");
     assert_eq!(bench.broker.list_groups().await.unwrap().len(), 1);
+}
+
+/// With every heartbeat, though what a pattern matches is looked for only when topics come or go.
+#[tokio::test]
+async fn a_pattern_follows_the_topics_there_are() {
+    let bench = Bench::memory().await;
+    let first = bench.topic("orders-eu", 1).await;
+    bench.topic("other", 1).await;
+    let mut member = Member::matching(&bench, "orders-.*").await;
+    let topics = |member: &Member| -> Vec<String> {
+        let reads = member.reads.iter();
+        reads.map(|reads| reads.topic.to_string()).collect()
+    };
+    assert_eq!(topics(&member), ["orders-eu"]);
+    member.beat(&bench).await.unwrap();
+    bench.topic("orders-us", 1).await;
+    member.beat(&bench).await.unwrap();
+    assert_eq!(topics(&member), ["orders-eu", "orders-us"]);
+    member.beat(&bench).await.unwrap();
+    bench.broker.delete_topic(&first).await.unwrap();
+    member.beat(&bench).await.unwrap();
+    assert_eq!(topics(&member), ["orders-us"]);
+    let described = bench.broker.describe_group(&group("g")).await.unwrap();
+    let described = &described.members[0];
+    assert_eq!(described.pattern, Some(pattern("orders-.*")));
+    assert!(described.topics.is_empty());
 }
 
 #[tokio::test]

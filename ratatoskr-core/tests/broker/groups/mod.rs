@@ -12,7 +12,7 @@ use ratatoskr_core::{
     broker::OffsetSpec,
     groups::{
         GroupHeartbeat, GroupHeartbeatResponse, MemberEpoch, MemberId, OffsetCommit, OffsetReset,
-        TopicPartitions,
+        TopicPartitions, TopicPattern,
     },
     name::{GroupId, TopicName},
     offset::{Offset, PartitionIndex},
@@ -22,6 +22,10 @@ use crate::support::Bench;
 
 fn group(name: &str) -> GroupId {
     GroupId::parse(name).unwrap()
+}
+
+fn pattern(text: &str) -> TopicPattern {
+    TopicPattern::parse(text).unwrap()
 }
 
 fn commit(topic: &TopicName, partition: u32, offset: u64) -> OffsetCommit {
@@ -70,6 +74,23 @@ impl Member {
         Ok(member)
     }
 
+    /// Joins for the topics that a pattern matches.
+    async fn matching(bench: &Bench, text: &str) -> Self {
+        let mut member = Self {
+            group: group("g"),
+            id: MemberId::parse("a").unwrap(),
+            epoch: MemberEpoch::JOIN,
+            reads: Vec::new(),
+        };
+        let request = GroupHeartbeat {
+            owned: None,
+            pattern: Some(pattern(text)),
+            ..member.request()
+        };
+        member.take(bench.broker.group_heartbeat(&request).await.unwrap());
+        member
+    }
+
     /// What a member of group "two" says that joins.
     fn join_request(topic: &TopicName) -> GroupHeartbeat {
         let member = Self {
@@ -96,6 +117,7 @@ impl Member {
             assignor: None,
             rebalance_timeout: Duration::from_mins(1),
             owned: Some(self.reads.clone()),
+            pattern: None,
         }
     }
 

@@ -16,7 +16,7 @@ use ratatoskr_core::{
 };
 use ratatoskr_storage::SystemClock;
 
-use super::{Options, leaves_out_records};
+use super::{Options, leaves_out_records, topics};
 use crate::cli::{
     exit::{Exit, Failure, Outcome},
     progress::Progress,
@@ -36,14 +36,13 @@ pub(super) async fn read(options: &Options, group: &GroupId, out: &mut impl Writ
     let at = &options.connection;
     let client = at.connect().await?;
     let ends = ends(options, &client).await?;
-    let (first, others) = options
-        .topics
-        .split_first()
-        .ok_or_else(|| Failure::usage("no topic is named"))?;
-    let consumer = client.consumer(first).start(start(options)?);
-    let mut builder = consumer.group(group.clone()).commit_every(COMMIT_EVERY);
-    for topic in others {
+    let builder = client.group_consumer(group.clone()).start(start(options)?);
+    let mut builder = builder.commit_every(COMMIT_EVERY);
+    for topic in topics::names(&options.topics) {
         builder = builder.topic(topic);
+    }
+    if let Some(pattern) = topics::pattern(&options.topics)? {
+        builder = builder.matching(pattern);
     }
     let mut consumer = at.ask(builder.open()).await?;
     let printed = tokio::select! {
@@ -78,8 +77,9 @@ type Ends = BTreeMap<(TopicName, PartitionIndex), Offset>;
 /// Where the partitions end now.
 async fn ends(options: &Options, client: &Client) -> Outcome<Ends> {
     let mut ends = Ends::new();
-    for topic in &options.topics {
-        let described = options.connection.ask(client.describe_topic(topic)).await?;
+    let at = &options.connection;
+    for topic in topics::now(&options.topics, at, client).await? {
+        let described = at.ask(client.describe_topic(&topic)).await?;
         let partitions = described.partitions.into_iter();
         ends.extend(partitions.map(|partition| {
             let end = partition.bounds.high_watermark;

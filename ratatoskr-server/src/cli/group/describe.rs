@@ -45,6 +45,7 @@ struct Member {
     client: String,
     epoch: i32,
     topics: Vec<String>,
+    pattern: Option<String>,
     assigned: Vec<Partitions>,
     revoking: Vec<Partitions>,
     target: Vec<Partitions>,
@@ -64,6 +65,7 @@ impl From<&MemberDescription> for Member {
             client: member.client.clone(),
             epoch: member.epoch.get(),
             topics: member.topics.iter().map(ToString::to_string).collect(),
+            pattern: member.pattern.as_ref().map(ToString::to_string),
             assigned: partitions(&member.assigned),
             revoking: partitions(&member.revoking),
             target: partitions(&member.target),
@@ -97,6 +99,18 @@ fn short(topics: &[Partitions]) -> String {
     }
 }
 
+impl Member {
+    /// Topics and pattern, as `consume` takes them.
+    fn wanted(&self) -> String {
+        let names = self.topics.iter().cloned();
+        let pattern = self.pattern.iter().map(|pattern| {
+            let mark = if pattern.starts_with('^') { "" } else { "^" };
+            format!("{mark}{pattern}")
+        });
+        names.chain(pattern).collect::<Vec<_>>().join(" ")
+    }
+}
+
 impl Row for Member {
     const COLUMNS: &'static [&'static str] = &[
         "MEMBER", "CLIENT", "READS", "GIVES UP", "TARGET", "EPOCH", "INSTANCE", "TOPICS",
@@ -112,7 +126,7 @@ impl Row for Member {
             short(&self.target),
             self.epoch.to_string(),
             self.instance.clone().unwrap_or_else(|| "-".to_owned()),
-            self.topics.join(" "),
+            self.wanted(),
         ]
     }
 }

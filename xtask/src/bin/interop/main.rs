@@ -24,7 +24,7 @@ mod version;
 use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::{Result, bail};
-use clap::Parser;
+use clap::{Parser, builder::PossibleValuesParser};
 
 use broker::Broker;
 use clients::CLIENTS;
@@ -38,7 +38,7 @@ struct Options {
     #[arg(long)]
     quick: bool,
     /// Only this client; may be repeated.
-    #[arg(long, value_name = "CLIENT")]
+    #[arg(long, value_name = "CLIENT", value_parser = PossibleValuesParser::new(CLIENTS.iter().map(|client| client.name)))]
     only: Vec<String>,
     /// Write what came of it into docs/kafka.md; clients that are not asked for keep what is there.
     #[arg(long)]
