@@ -1,20 +1,18 @@
 //! Which topics there are. Looking one up takes a read lock; only administration writes.
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{HashMap, HashSet, VecDeque},
     sync::Arc,
 };
 
 use crate::{
     broker::{stats::Throughput, topic::TopicState},
     error::Error,
-    groups::TopicPattern,
     name::{TopicId, TopicName},
-    sync::Mutex,
 };
 
-/// Names that the kept matches of patterns have together at most.
-const MATCHED_NAMES_MAX: usize = 100_000;
+/// Changes that are remembered.
+const CHANGES_MAX: usize = 1_024;
 
 #[derive(Debug, Default)]
 pub(super) struct Catalog {
@@ -22,15 +20,19 @@ pub(super) struct Catalog {
     names: HashMap<TopicId, TopicName>,
     /// What went through topics that are deleted by now.
     deleted: Throughput,
-    matches: Mutex<Matches>,
+    /// How often a topic has come or gone.
+    version: u64,
+    /// Which did, the last times.
+    changes: VecDeque<TopicName>,
 }
 
-/// What patterns match. Members ask with every heartbeat, and topics seldom come or go.
-#[derive(Debug, Default)]
-struct Matches {
-    names: HashMap<String, Arc<BTreeSet<TopicName>>>,
-    /// Of all of them, and one for each pattern.
-    count: usize,
+/// Which topics there are, as far as that may be news.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Since {
+    /// Those that came or went, and whether they are there now.
+    Changed(Vec<(TopicName, bool)>),
+    /// All that are there.
+    All(Vec<TopicName>),
 }
 
 impl Catalog {
@@ -49,7 +51,7 @@ impl Catalog {
     }
 
     pub(super) fn insert(&mut self, topic: Arc<TopicState>) {
-        self.matches = Mutex::default();
+        self.has_changed(topic.name());
         self.names.insert(topic.shared().id, topic.name().clone());
         self.topics.insert(topic.name().clone(), topic);
     }
@@ -57,7 +59,7 @@ impl Catalog {
     /// Takes out a topic that takes no more sends.
     pub(super) fn remove(&mut self, name: &TopicName) {
         if let Some(topic) = self.topics.remove(name) {
-            self.matches = Mutex::default();
+            self.has_changed(name);
             self.names.remove(&topic.shared().id);
             self.deleted += topic.throughput();
         }
@@ -70,21 +72,29 @@ impl Catalog {
         topics
     }
 
-    /// The names of all topics that the pattern matches.
-    pub(super) fn matching(&self, pattern: &TopicPattern) -> Arc<BTreeSet<TopicName>> {
-        let mut matches = self.matches.lock();
-        if let Some(known) = matches.names.get(pattern.as_str()) {
-            return Arc::clone(known);
+    fn has_changed(&mut self, name: &TopicName) {
+        self.version += 1;
+        if self.changes.len() == CHANGES_MAX {
+            self.changes.pop_front();
         }
-        let names = self.topics.keys().filter(|name| pattern.matches(name));
-        let names: Arc<BTreeSet<_>> = Arc::new(names.cloned().collect());
-        if matches.count + names.len() >= MATCHED_NAMES_MAX {
-            *matches = Matches::default();
-        }
-        matches.count += names.len() + 1;
-        let text = pattern.as_str().to_owned();
-        matches.names.insert(text, Arc::clone(&names));
-        names
+        self.changes.push_back(name.clone());
+    }
+
+    /// Grows whenever a topic comes or goes.
+    pub(super) const fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// What is different from an earlier version; all there is where none is known.
+    pub(super) fn since(&self, version: Option<u64>) -> Since {
+        let missed = version.and_then(|version| self.version.checked_sub(version));
+        let missed = missed.and_then(|missed| usize::try_from(missed).ok());
+        let Some(known) = missed.and_then(|missed| self.changes.len().checked_sub(missed)) else {
+            return Since::All(self.topics.keys().cloned().collect());
+        };
+        let changed = self.changes.range(known..);
+        let changed = changed.map(|name| (name.clone(), self.topics.contains_key(name)));
+        Since::Changed(changed.collect())
     }
 
     /// What went through topics that are deleted by now.

@@ -36,7 +36,7 @@ pub struct BrokerConfig {
     pub groups_max: usize,
     /// Most members of a consumer group.
     pub group_members_max: usize,
-    /// Most topics that a member of a consumer group reads.
+    /// Most topics that a member of a consumer group names; its pattern may match more.
     pub group_member_topics_max: usize,
     /// Most partitions that a consumer group has committed offsets of.
     pub group_offsets_max: usize,

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{MemberId, PartitionKey};
+use super::{MemberId, PartitionKey, wanted::Wanted};
 use crate::{
     name::{TopicId, TopicName},
     offset::PartitionIndex,
@@ -44,7 +44,7 @@ pub(super) type Assignment = BTreeMap<MemberId, BTreeSet<PartitionKey>>;
 /// Spreads all partitions of `shape` over the members that want their topics.
 pub(super) fn assign(
     assignor: Assignor,
-    wanted: &BTreeMap<&MemberId, &BTreeSet<TopicName>>,
+    wanted: &BTreeMap<&MemberId, Wanted<'_>>,
     shape: &Shape,
     before: &Assignment,
 ) -> Assignment {
@@ -60,7 +60,7 @@ pub(super) fn assign(
 struct Spread<'a> {
     members: Vec<&'a MemberId>,
     /// Who wants each topic, in the order in which topics are handed out.
-    topics: Vec<Wanted>,
+    topics: Vec<Spreading>,
     /// What each member has.
     has: Vec<BTreeSet<PartitionKey>>,
     /// Members by how much they have.
@@ -68,18 +68,19 @@ struct Spread<'a> {
     taken: BTreeSet<PartitionKey>,
 }
 
-struct Wanted {
+/// A topic, and who wants it.
+struct Spreading {
     id: TopicId,
     partitions: u32,
     by: BTreeSet<usize>,
 }
 
 impl<'a> Spread<'a> {
-    fn new(wanted: &BTreeMap<&'a MemberId, &BTreeSet<TopicName>>, shape: &Shape) -> Self {
+    fn new(wanted: &BTreeMap<&'a MemberId, Wanted<'_>>, shape: &Shape) -> Self {
         let members: Vec<_> = wanted.keys().copied().collect();
         let mut topics: Vec<_> = shape
             .iter()
-            .map(|(name, &(id, partitions))| Wanted {
+            .map(|(name, &(id, partitions))| Spreading {
                 id,
                 partitions,
                 by: (wanted.values().enumerate())

@@ -2,7 +2,8 @@
 
 use super::{
     CommittedOffset, Committer, Decision, Event, GroupError, GroupKind, GroupLimits, Groups,
-    MemberEpoch, MemberId, Now, PartitionKey, event::What, limits::check, reconcile::holds_since,
+    MemberEpoch, MemberId, Now, PartitionKey, event::What, limits::check, membership::Member,
+    reconcile::holds_since,
 };
 use crate::{
     error::Error,
@@ -81,15 +82,7 @@ impl Groups {
         epoch: MemberEpoch,
         commits: &[Commit],
     ) -> Result<(), GroupError> {
-        let member = self.member(group, id)?;
-        if member.is_away() || epoch > member.epoch || epoch <= MemberEpoch::JOIN {
-            return Err(GroupError::FencedMember {
-                group: group.clone(),
-                member: id.clone(),
-                current: member.epoch,
-                found: epoch,
-            });
-        }
+        let member = self.member_at(group, id, epoch)?;
         for Commit { topic, key, .. } in commits {
             if !holds_since(member, key, epoch) {
                 return Err(GroupError::NotAssigned {
@@ -100,6 +93,42 @@ impl Groups {
             }
         }
         Ok(())
+    }
+
+    /// Whether a member is still one, if its group is managed by the broker.
+    ///
+    /// # Errors
+    /// [`GroupError::UnknownMember`], [`GroupError::FencedMember`].
+    pub(crate) fn check_is_member(
+        &self,
+        group: &GroupId,
+        id: &MemberId,
+        epoch: MemberEpoch,
+    ) -> Result<(), GroupError> {
+        let known = self.groups.get(group);
+        if known.is_some_and(|known| known.kind == GroupKind::Consumer) {
+            self.member_at(group, id, epoch)?;
+        }
+        Ok(())
+    }
+
+    /// The member, if it has come to this epoch: the answer to its last heartbeat may be on its way.
+    fn member_at(
+        &self,
+        group: &GroupId,
+        id: &MemberId,
+        epoch: MemberEpoch,
+    ) -> Result<&Member, GroupError> {
+        let member = self.member(group, id)?;
+        if member.is_away() || epoch > member.epoch || epoch <= MemberEpoch::JOIN {
+            return Err(GroupError::FencedMember {
+                group: group.clone(),
+                member: id.clone(),
+                current: member.epoch,
+                found: epoch,
+            });
+        }
+        Ok(member)
     }
 
     /// Decides on offsets that somebody commits who names a generation or an epoch.
@@ -146,8 +175,7 @@ impl Groups {
         let generation = self.generation(group).unwrap_or(&known.classic);
         let read = |topic: &TopicName| {
             let mut members = known.membership.members.values();
-            members.any(|member| member.subscription.topics.contains(topic))
-                || generation.reads(topic)
+            members.any(|member| member.subscription.wants(topic)) || generation.reads(topic)
         };
         if wanted.iter().any(|(topic, _)| read(topic)) {
             return Err(GroupError::NotEmpty(group.clone()));

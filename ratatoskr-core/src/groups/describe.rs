@@ -97,7 +97,11 @@ pub struct MemberDescription {
     /// What it is to read in the end.
     pub target: Vec<TopicPartitions>,
     /// What it wants to read beside the topics that it names.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "super::pattern::kept"
+    )]
     pub pattern: Option<TopicPattern>,
 }
 

@@ -3,6 +3,7 @@
 use std::{
     borrow::Cow,
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
 };
 
 use super::{
@@ -11,6 +12,7 @@ use super::{
     event::{Held, What},
     membership::Membership,
     reconcile,
+    wanted::Wanted,
 };
 use crate::name::{GroupId, TopicName};
 
@@ -43,7 +45,6 @@ impl<'a> Draft<'a> {
     pub(super) fn rebalance(&mut self, topics: &impl Topics) {
         let wanted = wanted(&self.membership, topics);
         let shape = shape_of(&wanted, topics);
-        let wanted = wanted.iter().map(|(id, wanted)| (*id, &**wanted)).collect();
         let assignor = preferred(&self.membership);
         let mut target = assign(assignor, &wanted, &shape, &self.membership.target);
         target.retain(|member, keys| self.membership.target.get(member) != Some(keys));
@@ -99,9 +100,10 @@ impl<'a> Draft<'a> {
 }
 
 /// Who wants what.
-type Wanted<'a> = BTreeMap<&'a MemberId, Cow<'a, BTreeSet<TopicName>>>;
-
-fn wanted<'a>(membership: &'a Membership, topics: &impl Topics) -> Wanted<'a> {
+fn wanted<'a>(
+    membership: &'a Membership,
+    topics: &impl Topics,
+) -> BTreeMap<&'a MemberId, Wanted<'a>> {
     let members = membership.members.iter();
     members
         .map(|(id, member)| (id, member.subscription.wanted(topics)))
@@ -113,13 +115,20 @@ pub(super) fn shape(membership: &Membership, topics: &impl Topics) -> Shape {
     shape_of(&wanted(membership, topics), topics)
 }
 
-fn shape_of(wanted: &Wanted<'_>, topics: &impl Topics) -> Shape {
+fn shape_of(wanted: &BTreeMap<&MemberId, Wanted<'_>>, topics: &impl Topics) -> Shape {
     let mut shape = Shape::new();
-    for name in wanted.values().flat_map(|wanted| wanted.iter()) {
-        if !shape.contains_key(name)
-            && let Some(found) = topics.shape(name)
-        {
-            shape.insert(name.clone(), found);
+    // Members mostly want the same.
+    let mut seen = BTreeSet::new();
+    for wanted in wanted.values() {
+        let matched = wanted.matched.as_ref();
+        let matched = matched.filter(|matched| seen.insert(Arc::as_ptr(matched)));
+        let matched = matched.into_iter().flat_map(|matched| matched.iter());
+        for name in wanted.named.iter().chain(matched) {
+            if !shape.contains_key(name)
+                && let Some(found) = topics.shape(name)
+            {
+                shape.insert(name.clone(), found);
+            }
         }
     }
     shape

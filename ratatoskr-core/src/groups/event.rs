@@ -1,7 +1,6 @@
 //! What is kept of groups in their log. Fields are only ever added, at the end and with a default.
 
 use std::{
-    borrow::Cow,
     collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
@@ -10,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Assignor, CommittedOffset, Generation, GroupKind, InstanceId, MemberEpoch, MemberId,
-    PartitionKey, TopicPattern, Topics,
+    PartitionKey, TopicPattern, Topics, wanted::Wanted,
 };
 use crate::{
     name::{GroupId, TopicId, TopicName},
@@ -88,17 +87,26 @@ pub(crate) struct Subscription {
     pub(crate) topics: BTreeSet<TopicName>,
     pub(crate) assignor: Option<Assignor>,
     pub(crate) rebalance_timeout: Duration,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "super::pattern::kept")]
     pub(crate) pattern: Option<TopicPattern>,
 }
 
 impl Subscription {
-    /// Every topic that it wants: those that it names, there or not, and those that its pattern matches.
-    pub(super) fn wanted(&self, topics: &impl Topics) -> Cow<'_, BTreeSet<TopicName>> {
-        match &self.pattern {
-            None => Cow::Borrowed(&self.topics),
-            Some(pattern) => Cow::Owned(&self.topics | &*topics.matching(pattern)),
+    /// What it wants as things are.
+    pub(super) fn wanted(&self, topics: &impl Topics) -> Wanted<'_> {
+        Wanted {
+            named: &self.topics,
+            matched: self
+                .pattern
+                .as_ref()
+                .map(|pattern| topics.matching(pattern)),
         }
+    }
+
+    /// Whether it wants a topic of this name.
+    pub(super) fn wants(&self, topic: &TopicName) -> bool {
+        let mut pattern = self.pattern.iter();
+        self.topics.contains(topic) || pattern.any(|pattern| pattern.matches(topic))
     }
 
     /// Whether both want the same.
@@ -109,3 +117,23 @@ impl Subscription {
 
 /// Partitions and the epochs at which they were given.
 pub(crate) type Held = BTreeMap<PartitionKey, MemberEpoch>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Before there were patterns, and where a pattern was taken that is none for this version.
+    #[test]
+    fn what_was_kept_is_read() {
+        let fields = ((), "client", ["x"], (), Duration::from_secs(30));
+        let bytes = rmp_serde::to_vec(&fields).unwrap();
+        let before: Subscription = rmp_serde::from_slice(&bytes).unwrap();
+        assert_eq!((before.topics.len(), before.pattern), (1, None));
+
+        let fields = ((), "client", ["x"], (), Duration::from_secs(30), "(");
+        let bytes = rmp_serde::to_vec(&fields).unwrap();
+        let kept: Subscription = rmp_serde::from_slice(&bytes).unwrap();
+        assert!(kept.pattern.is_some());
+        assert!(!kept.wants(&TopicName::parse("y").unwrap()));
+    }
+}

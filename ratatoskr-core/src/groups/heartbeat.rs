@@ -25,8 +25,8 @@ impl Groups {
         now: Now,
         limits: &GroupLimits,
     ) -> Result<Decision<GroupHeartbeatResponse>, Error> {
-        let wanted = request.topics.as_ref().map_or(0, Vec::len);
-        check("group_member_topics_max", wanted, limits.member_topics_max)?;
+        let named = request.topics.as_ref().map_or(0, Vec::len);
+        check("group_member_topics_max", named, limits.member_topics_max)?;
         let draft = match request.epoch {
             MemberEpoch::LEAVE | MemberEpoch::LEAVE_STATIC => {
                 let events = self.leave(request, topics, now)?;

@@ -6,12 +6,13 @@
 //!   sessions.rs    who was silent for too long; what nobody needs any more
 //!   commits.rs     offsets committed and forgotten, groups deleted
 //! draft.rs       changes of one group that rest on one another
+//!   wanted.rs      what a member wants                                pattern.rs  by a pattern of names
 //!   assignor.rs    who is to read what
 //!   reconcile.rs   what a member may read by now
 //! membership.rs  the lasting state of one group's members    offset.rs   and of its offsets
 //! classic/       groups whose members assign partitions among themselves
 //! event.rs       what is kept in the log
-//! request.rs, pattern.rs, describe.rs, id.rs, error.rs   what callers see
+//! request.rs, describe.rs, id.rs, error.rs   what callers see
 //! ```
 //! The semantics are those of KIP-848, and of Kafka's classic protocol for groups of that kind. This is a state machine: it does no I/O, reads no clock, and
 //! changes what lasts by its events alone.
@@ -41,6 +42,7 @@ mod request;
 mod sessions;
 #[cfg(test)]
 mod tests;
+mod wanted;
 
 use std::{collections::BTreeSet, ops::RangeInclusive, sync::Arc};
 

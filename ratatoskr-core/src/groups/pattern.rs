@@ -3,26 +3,31 @@
 use std::{fmt, str::FromStr, sync::Arc};
 
 use regex_lite::{Regex, RegexBuilder};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::name::TopicName;
 
 /// Longest pattern in bytes.
 pub const TOPIC_PATTERN_BYTES_MAX: usize = 4096;
-/// Bytes that a compiled pattern may take: `\w{1000}` is short to write.
-const COMPILED_BYTES_MAX: usize = 256 << 10;
+/// Bytes that a compiled pattern may take, so that short ones (`\w{1000}`) are bounded too. A match takes
+/// time for each of its states, some hundreds at most.
+const COMPILED_BYTES_MAX: usize = 32 << 10;
+/// Groups that a pattern may have: a match takes memory for each of its states times these.
+const CAPTURES_MAX: usize = 32;
 
 /// A regular expression that has to match the whole name of a topic (KIP-848): it also matches topics
 /// that are yet to be created, and never those in which the engine keeps its own state. The empty pattern
 /// matches nothing.
 ///
-/// The syntax is that of RE2 without classes of Unicode, which names have no use for; a match takes
-/// time that is linear in the length of the name.
+/// The syntax is that of the crate `regex-lite`: RE2's, but for classes of Unicode, which names have no use
+/// for, classes within classes, escapes in octal and quotes (`\Q…\E`). A match takes time that is linear in
+/// the length of the name.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct TopicPattern {
     text: Arc<str>,
-    whole: Regex,
+    /// `None` where it was kept by a program that took it, and is none for this one.
+    whole: Option<Arc<Regex>>,
 }
 
 /// Why a string is not a pattern of topics.
@@ -40,7 +45,7 @@ impl TopicPattern {
     ///
     /// # Errors
     /// [`InvalidTopicPattern`] where it is longer than [`TOPIC_PATTERN_BYTES_MAX`], not a regular
-    /// expression, or one that takes too much memory.
+    /// expression, has more than 32 groups, or takes too much memory.
     pub fn parse(pattern: &str) -> Result<Self, InvalidTopicPattern> {
         let invalid = |problem: String| InvalidTopicPattern {
             pattern: pattern.chars().take(300).collect(),
@@ -57,10 +62,23 @@ impl TopicPattern {
             built.map_err(|error| invalid(error.to_string()))
         };
         // By itself first: `a)|(b` must not become legal by what is put around it.
-        build(pattern)?;
+        if build(pattern)?.captures_len() > CAPTURES_MAX + 1 {
+            return Err(invalid(format!("it has more than {CAPTURES_MAX} groups")));
+        }
         Ok(Self {
             text: pattern.into(),
-            whole: build(&format!("^(?:{pattern})$"))?,
+            whole: Some(Arc::new(build(&format!("^(?:{pattern})$"))?)),
+        })
+    }
+
+    /// A pattern that was legal where it comes from. One that is not legal here matches nothing.
+    fn kept(pattern: &str) -> Self {
+        Self::parse(pattern).unwrap_or_else(|error| {
+            tracing::warn!(%error, "a pattern that was taken before matches nothing now");
+            Self {
+                text: pattern.into(),
+                whole: None,
+            }
         })
     }
 
@@ -76,8 +94,16 @@ impl TopicPattern {
 
     /// Whether whoever wants this pattern wants the topic of this name.
     pub fn matches(&self, topic: &TopicName) -> bool {
-        !topic.is_internal() && self.whole.is_match(topic.as_str())
+        let whole = self.whole.as_ref();
+        !topic.is_internal() && whole.is_some_and(|whole| whole.is_match(topic.as_str()))
     }
+}
+
+/// Reads a pattern in state that was kept: one that another version or machine refuses must not take
+/// along what is kept beside it.
+pub(super) fn kept<'de, D: Deserializer<'de>>(from: D) -> Result<Option<TopicPattern>, D::Error> {
+    let text = Option::<String>::deserialize(from)?;
+    Ok(text.map(|text| TopicPattern::kept(&text)))
 }
 
 impl PartialEq for TopicPattern {
@@ -166,7 +192,28 @@ mod tests {
             let refused = TopicPattern::parse(pattern).unwrap_err();
             assert!(!refused.problem.is_empty(), "{pattern}");
         }
-        // Short to write, large to compile.
+        // Short to write, but large to compile, or to match: memory for states times groups.
         assert!(TopicPattern::parse(r"((\w{100}){100}){100}").is_err());
+        let groups = "()".repeat(CAPTURES_MAX);
+        assert!(TopicPattern::parse(&groups).is_ok());
+        assert!(TopicPattern::parse(&(groups + "()a{100}")).is_err());
+    }
+
+    #[test]
+    fn what_people_write_is_small_enough() {
+        let names: Vec<_> = (0..40).map(|n| format!("team-{n}[.]orders")).collect();
+        for pattern in [
+            r"^[a-z]+\.(orders|payments|refunds)\.v\d+$",
+            &names.join("|"),
+        ] {
+            assert!(TopicPattern::parse(pattern).is_ok(), "{pattern}");
+        }
+    }
+
+    #[test]
+    fn a_kept_pattern_that_is_none_matches_nothing() {
+        let kept = TopicPattern::kept("(");
+        assert_eq!(kept.as_str(), "(");
+        assert!(!kept.matches(&TopicName::parse("orders").unwrap()));
     }
 }

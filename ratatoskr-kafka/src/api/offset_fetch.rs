@@ -6,7 +6,8 @@
 use std::collections::HashSet;
 
 use ratatoskr_core::{
-    groups::{CommittedOffset, GroupOffset},
+    Error,
+    groups::{CommittedOffset, GroupError, GroupOffset, MemberEpoch, MemberId},
     name::TopicName,
     offset::PartitionIndex,
 };
@@ -29,6 +30,8 @@ const NONE: i64 = -1;
 
 struct Wanted {
     group: String,
+    /// Who asks, and under which epoch (KIP-848); a tool is no member.
+    member: Option<(String, i32)>,
     /// Topics and their partitions; `None` for all that the group has committed for.
     topics: Option<Topics<i32>>,
 }
@@ -70,18 +73,30 @@ fn read(body: &mut Reader<'_>, version: i16) -> Result<Vec<Wanted>, Malformed> {
     let mut wanted = if version >= 8 {
         body.array(|body| {
             let group = body.string()?.to_owned();
-            if version >= 9 {
-                let _member = body.nullable_string()?;
-                let _member_epoch = body.i32()?;
-            }
+            let member = if version >= 9 {
+                let id = body.nullable_string()?.map(str::to_owned);
+                let epoch = body.i32()?;
+                let id = id.filter(|id| !id.is_empty());
+                id.map(|id| (id, epoch))
+            } else {
+                None
+            };
             let topics = read_topics(body, version)?;
             body.end_of_structure()?;
-            Ok(Wanted { group, topics })
+            Ok(Wanted {
+                group,
+                member,
+                topics,
+            })
         })?
     } else {
         let group = body.string()?.to_owned();
         let topics = read_topics(body, version)?;
-        vec![Wanted { group, topics }]
+        vec![Wanted {
+            group,
+            member: None,
+            topics,
+        }]
     };
     if version >= 7 {
         // Offsets of a transaction that is not finished; there is none.
@@ -110,6 +125,11 @@ fn read_topics(body: &mut Reader<'_>, version: i16) -> Result<Option<Topics<i32>
 async fn fetch(session: &Session, wanted: &Wanted, version: i16) -> Result<Vec<Topic>, ErrorCode> {
     let group = group_id(&wanted.group)?;
     let broker = session.broker();
+    if let Some((id, epoch)) = &wanted.member {
+        let id = MemberId::parse(id).map_err(|_| ErrorCode::UnknownMemberId)?;
+        let checked = broker.check_is_member(&group, &id, MemberEpoch::new(*epoch));
+        checked.await.map_err(|error| member_code(&error))?;
+    }
     let Some(topics) = &wanted.topics else {
         let all = broker.fetch_offsets(&group, None).await;
         return Ok(by_topic(
@@ -144,6 +164,13 @@ async fn fetch(session: &Session, wanted: &Wanted, version: i16) -> Result<Vec<T
             .collect(),
     });
     Ok(topics.collect())
+}
+
+fn member_code(error: &Error) -> ErrorCode {
+    match error {
+        Error::Group(GroupError::FencedMember { .. }) => ErrorCode::StaleMemberEpoch,
+        error => code(error),
+    }
 }
 
 /// What to ask the broker for. A name or a number that nothing can have was never committed for, which

@@ -3,8 +3,9 @@
 use kafka_protocol::messages::{
     ApiKey, ApiVersionsRequest, ApiVersionsResponse, ConsumerGroupDescribeRequest,
     ConsumerGroupDescribeResponse, ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse,
-    OffsetCommitRequest, OffsetCommitResponse, consumer_group_heartbeat_request::TopicPartitions,
-    offset_commit_request as commit,
+    OffsetCommitRequest, OffsetCommitResponse, OffsetFetchRequest, OffsetFetchResponse,
+    consumer_group_heartbeat_request::TopicPartitions, offset_commit_request as commit,
+    offset_fetch_request as fetch,
 };
 
 use crate::{
@@ -81,6 +82,18 @@ impl Member {
         }
     }
 
+    /// Asks for all offsets of the group.
+    async fn fetch(&mut self, member: Option<&'static str>, epoch: i32) -> i16 {
+        let group = fetch::OffsetFetchRequestGroup::default()
+            .with_group_id(group(GROUP))
+            .with_member_id(member.map(text))
+            .with_member_epoch(epoch)
+            .with_topics(None);
+        let request = OffsetFetchRequest::default().with_groups(vec![group]);
+        let answer: OffsetFetchResponse = self.peer.ask(ApiKey::OffsetFetch, 9, &request).await;
+        answer.groups[0].error_code
+    }
+
     async fn commit(&mut self, partition: i32, epoch: i32) -> i16 {
         let partition = commit::OffsetCommitRequestPartition::default()
             .with_partition_index(partition)
@@ -132,6 +145,21 @@ async fn a_partition_moves_once_it_has_been_given_up() {
     assert_eq!(a.beat().await, 25);
     b.epoch += 5;
     assert_eq!(b.beat().await, 110);
+}
+
+/// What it would begin with is not its own any more.
+#[tokio::test]
+async fn a_member_that_is_gone_is_told_when_it_asks_for_offsets() {
+    let server = server().await;
+    let mut a = Member::new(&server, "a");
+    a.beat().await;
+    let epoch = a.epoch;
+    assert_eq!(a.fetch(Some("a"), epoch).await, 0);
+    assert_eq!(a.fetch(Some("a"), epoch + 1).await, 113);
+    assert_eq!(a.fetch(Some("b"), epoch).await, 25);
+    // A tool, by null and by an empty name.
+    assert_eq!(a.fetch(None, -1).await, 0);
+    assert_eq!(a.fetch(Some(""), -1).await, 0);
 }
 
 #[tokio::test]

@@ -35,7 +35,7 @@ impl Broker {
     /// Dropping the future changes nothing.
     pub async fn describe_group(&self, group: &GroupId) -> Result<GroupDescription, Error> {
         let names = self.shared.topic_names();
-        let topics = &self.shared.catalog;
+        let topics = &*self.shared;
         let found = self.look_at_groups(group, |groups| {
             groups.description(group, topics, |keys| by_topic(keys, &names))
         });

@@ -119,10 +119,10 @@ async fn look_after_all(
             failed |= loaded.is_err();
             told(loaded);
         }
-        let due = shard.peek(|groups| groups.is_due(&shared.catalog, now(clock), limits));
+        let due = shard.peek(|groups| groups.is_due(&**shared, now(clock), limits));
         if due == Some(true) {
             let expelled = shard.change(|groups| {
-                let events = groups.tick(&shared.catalog, now(clock), limits);
+                let events = groups.tick(&**shared, now(clock), limits);
                 Ok(Change { events, answer: () })
             });
             told(expelled.await);

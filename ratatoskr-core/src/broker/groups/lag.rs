@@ -29,7 +29,7 @@ impl Broker {
     /// As [`fetch_offsets`](Self::fetch_offsets).
     pub async fn group_lag(&self, group: &GroupId) -> Result<Vec<PartitionLag>, Error> {
         let names = self.shared.topic_names();
-        let topics = &self.shared.catalog;
+        let topics = &*self.shared;
         let partitions = self.look_at_groups(group, |groups| {
             let known = groups.group(group)?;
             let mut keys = groups.partitions_in_use(group, topics);

@@ -3,7 +3,8 @@
 use crate::{
     broker::{Broker, groups::now},
     error::Error,
-    groups::{GroupError, GroupHeartbeat, GroupHeartbeatResponse, MemberEpoch},
+    groups::{GroupError, GroupHeartbeat, GroupHeartbeatResponse, Groups, MemberEpoch, MemberId},
+    name::GroupId,
 };
 
 impl Broker {
@@ -42,9 +43,30 @@ impl Broker {
         let (limits, clock) = (&broker.groups.limits, &broker.context.clock);
         shard
             .change(|groups| {
-                let decision = groups.heartbeat(request, &broker.catalog, now(&**clock), limits)?;
+                let decision = groups.heartbeat(request, &**broker, now(&**clock), limits)?;
                 Ok(decision.into())
             })
             .await
+    }
+
+    /// Whether a member is still one, under this epoch or a later one. Only groups that the broker
+    /// manages know; of another group, or one that is not there, nobody is refused.
+    ///
+    /// # Errors
+    /// [`Error::Group`]: [`UnknownMember`](GroupError::UnknownMember),
+    /// [`FencedMember`](GroupError::FencedMember). [`Error::PartitionOffline`] where the group's state
+    /// cannot be had just now, [`Error::ShuttingDown`], [`Error::Fenced`].
+    ///
+    /// # Cancel safety
+    /// Dropping the future changes nothing.
+    pub async fn check_is_member(
+        &self,
+        group: &GroupId,
+        member: &MemberId,
+        epoch: MemberEpoch,
+    ) -> Result<(), Error> {
+        let check = |groups: &Groups| groups.check_is_member(group, member, epoch);
+        let checked = self.look_at_groups(group, check).await?;
+        Ok(checked.unwrap_or(Ok(()))?)
     }
 }

@@ -4,7 +4,7 @@
 //! members.rs   heartbeats        classic.rs   members of classic groups
 //! offsets.rs   commit, fetch, forget, and offsets that were lost
 //! admin.rs     list, describe    lag.rs       how far behind       reset.rs   where to go on
-//! keeper.rs    what passes with time
+//! keeper.rs    what passes with time    matching.rs   topics by patterns of their names
 //! ```
 //! What is here finds the group's shard, asks the catalog and the partitions what the machine has to
 //! know, and hands out what the machine has decided once it lasts.
@@ -13,35 +13,33 @@ mod admin;
 mod classic;
 mod keeper;
 mod lag;
+mod matching;
 mod members;
 mod offsets;
 mod reset;
 mod truncated;
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::HashMap,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
 };
 
+use matching::Matches;
+
 pub(super) use keeper::spawn;
 
 use crate::{
     broker::{
         Broker, Shared,
-        catalog::Catalog,
         config::BrokerConfig,
         state::{Change, Machine, Shard, StateLog},
     },
     error::Error,
-    groups::{
-        Decision, Event, GroupLimits, Groups, Now, PartitionKey, TopicPartitions, TopicPattern,
-        Topics,
-    },
+    groups::{Decision, Event, GroupLimits, Groups, Now, PartitionKey, TopicPartitions},
     name::{GroupId, TopicId, TopicName},
-    sync::RwLock,
     time::Clock,
 };
 
@@ -58,6 +56,7 @@ pub(super) struct GroupEngine {
     /// Committed offsets that were set back since the broker was opened, since the log had lost the
     /// records before them.
     offsets_clamped: AtomicU64,
+    matches: Matches,
 }
 
 impl GroupEngine {
@@ -79,6 +78,7 @@ impl GroupEngine {
                 offsets_retention: config.offsets_retention,
             },
             offsets_clamped: AtomicU64::new(0),
+            matches: Matches::default(),
         }
     }
 
@@ -102,17 +102,6 @@ impl Machine for Groups {
 impl<T> From<Decision<T>> for Change<Event, T> {
     fn from(Decision { events, answer }: Decision<T>) -> Self {
         Self { events, answer }
-    }
-}
-
-impl Topics for RwLock<Catalog> {
-    fn shape(&self, topic: &TopicName) -> Option<(TopicId, u32)> {
-        let topic = self.read().topic(topic).ok()?;
-        Some((topic.shared().id, topic.partition_count()))
-    }
-
-    fn matching(&self, pattern: &TopicPattern) -> Arc<BTreeSet<TopicName>> {
-        self.read().matching(pattern)
     }
 }
 

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use super::super::{
     Assignor, MemberId, PartitionKey,
     assignor::{Assignment, Shape, assign},
+    wanted::Wanted,
 };
 use crate::name::{TopicId, TopicName};
 
@@ -38,7 +39,12 @@ fn wants(members: &[(usize, BTreeSet<usize>)]) -> Wants {
 }
 
 fn run(assignor: Assignor, wants: &Wants, shape: &Shape, before: &Assignment) -> Assignment {
-    assign(assignor, &wants.iter().collect(), shape, before)
+    let wanted = |named| Wanted {
+        named,
+        matched: None,
+    };
+    let wants = wants.iter().map(|(member, named)| (member, wanted(named)));
+    assign(assignor, &wants.collect(), shape, before)
 }
 
 fn moved(before: &Assignment, after: &Assignment) -> usize {

@@ -12,7 +12,7 @@ use super::{
     world::{World, group},
 };
 use crate::{
-    groups::{GroupError, GroupHeartbeat, GroupState, InstanceId, TopicPartitions},
+    groups::{GroupError, GroupHeartbeat, GroupState, InstanceId, TopicPartitions, TopicPattern},
     name::TopicName,
 };
 
@@ -22,7 +22,7 @@ const TOPICS: [&str; 2] = ["x", "y"];
 enum Step {
     Join {
         member: usize,
-        both: bool,
+        wants: Wants,
         is_static: bool,
     },
     /// Does what it was told, and says so; the answer may get lost.
@@ -53,11 +53,28 @@ enum Step {
     Restart,
 }
 
+/// What a member wants to read.
+#[derive(Clone, Copy, Debug)]
+enum Wants {
+    First,
+    Both,
+    Pattern(&'static str),
+}
+
+fn wants() -> impl Strategy<Value = Wants> {
+    let pattern = prop_oneof![Just(".*"), Just("y"), Just("z.*")];
+    prop_oneof![
+        Just(Wants::First),
+        Just(Wants::Both),
+        pattern.prop_map(Wants::Pattern),
+    ]
+}
+
 fn step() -> impl Strategy<Value = Step> {
     let member = 0..4_usize;
     prop_oneof![
-        3 => (member.clone(), any::<bool>(), any::<bool>())
-            .prop_map(|(member, both, is_static)| Step::Join { member, both, is_static }),
+        3 => (member.clone(), wants(), any::<bool>())
+            .prop_map(|(member, wants, is_static)| Step::Join { member, wants, is_static }),
         8 => (member.clone(), prop::bool::weighted(0.2))
             .prop_map(|(member, lost)| Step::Beat { member, lost }),
         2 => member.clone().prop_map(|member| Step::Busy { member }),
@@ -119,10 +136,14 @@ impl Model {
         match *step {
             Step::Join {
                 member,
-                both,
+                wants,
                 is_static,
             } => {
-                let topics = if both { &TOPICS[..] } else { &TOPICS[..1] };
+                let (topics, pattern) = match wants {
+                    Wants::First => (&TOPICS[..1], None),
+                    Wants::Both => (&TOPICS[..], None),
+                    Wants::Pattern(text) => (&[][..], TopicPattern::parse(text).ok()),
+                };
                 let request = GroupHeartbeat {
                     topics: Some(
                         topics
@@ -130,6 +151,7 @@ impl Model {
                             .map(|name| TopicName::parse(name).unwrap())
                             .collect(),
                     ),
+                    pattern,
                     instance: is_static
                         .then(|| InstanceId::parse(&format!("i{}", member / 2)).unwrap()),
                     ..self.request(member, 0)

@@ -364,6 +364,21 @@ scenario!(
 );
 
 scenario!(
+    /// Who reads a topic by a pattern goes on from what is committed, as one that names it does.
+    what_is_read_by_a_pattern_is_not_forgotten,
+    "
+    topic orders-eu 1
+    topic other 1
+    commit - orders-eu/0=3 other/0=4
+    join a pattern=orders-.*
+    beat a
+    forget orders-eu/0
+    forget other/0
+    offsets
+    "
+);
+
+scenario!(
     /// An empty list, or an empty pattern, takes back what was wanted; none at all changes nothing.
     what_is_wanted_changes_by_name_and_by_pattern,
     "

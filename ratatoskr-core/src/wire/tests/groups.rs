@@ -3,7 +3,7 @@ use crate::{
     groups::{
         Assignor, CommittedOffset, GroupDescription, GroupError, GroupKind, GroupOffset,
         GroupState, GroupSummary, InstanceId, MemberDescription, MemberEpoch, MemberId,
-        OffsetCommit, OffsetReset, PartitionLag, TopicPartitions,
+        OffsetCommit, OffsetReset, PartitionLag, TopicPartitions, TopicPattern,
     },
     name::GroupId,
 };
@@ -24,6 +24,10 @@ fn partitions() -> Vec<TopicPartitions> {
     }]
 }
 
+fn pattern() -> TopicPattern {
+    TopicPattern::parse("orders-.*").unwrap()
+}
+
 #[test]
 fn heartbeat_frames() {
     let join = GroupHeartbeat {
@@ -39,6 +43,12 @@ fn heartbeat_frames() {
         pattern: None,
     };
     insta::assert_snapshot!("group_join", request(&join, b""));
+    let by_pattern = GroupHeartbeat {
+        topics: Some(Vec::new()),
+        pattern: Some(pattern()),
+        ..join.clone()
+    };
+    insta::assert_snapshot!("group_join_by_pattern", request(&by_pattern, b""));
     let stay = GroupHeartbeat {
         epoch: MemberEpoch::new(5),
         instance: None,
@@ -149,7 +159,7 @@ fn group_frames() {
             assigned: partitions(),
             revoking: Vec::new(),
             target: partitions(),
-            pattern: None,
+            pattern: Some(pattern()),
         }],
         protocol: String::new(),
     };

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use ratatoskr_core::{
     BrokerConfig, Error,
-    groups::{GroupError, GroupHeartbeat, GroupState, MemberEpoch},
+    groups::{GroupError, GroupHeartbeat, GroupState, MemberEpoch, MemberId},
     offset::PartitionIndex,
 };
 
-use super::{Member, committed, group, pattern};
-use crate::support::{Bench, Fault, Operation, TestStorage, settle};
+use super::{Member, commit, commit_alone, committed, group, pattern};
+use crate::support::{Bench, Fault, Operation, TestStorage, settle, topic};
 
 /// Lets time pass for the broker and for its timers, a second at a time.
 async fn wait(bench: &Bench, time: Duration) {
@@ -197,7 +197,76 @@ async fn who_asks_for_nothing_makes_nothing() {
     assert_eq!(bench.broker.list_groups().await.unwrap().len(), 1);
 }
 
-/// With every heartbeat, though what a pattern matches is looked for only when topics come or go.
+/// What was found before is kept, and changed by what came and went, or looked for anew after much has.
+#[tokio::test]
+async fn what_a_pattern_matches_is_brought_up_to_date() {
+    let bench = Bench::memory().await;
+    bench.topic("orders-1", 1).await;
+    let mut member = Member::matching(&bench, "orders-.*").await;
+    for (many, name) in [(1, "orders-2"), (1_100, "orders-3")] {
+        for n in 0..many {
+            let other = bench.topic(&format!("other-{n}"), 1).await;
+            bench.broker.delete_topic(&other).await.unwrap();
+        }
+        // Gone, and there again: it is another topic now.
+        bench.broker.delete_topic(&topic("orders-1")).await.unwrap();
+        bench.topic("orders-1", 1).await;
+        let made = bench.topic(name, 1).await;
+        // It gives up what is gone, and takes what is new.
+        member.beat(&bench).await.unwrap();
+        member.beat(&bench).await.unwrap();
+        member.beat(&bench).await.unwrap();
+        let reads: Vec<_> = member.reads.iter().map(|reads| &reads.topic).collect();
+        assert!(
+            reads.contains(&&made) && reads.contains(&&topic("orders-1")),
+            "{reads:?}"
+        );
+        assert_eq!(member.partitions().len(), reads.len());
+    }
+}
+
+#[tokio::test]
+async fn who_is_a_member_is_known_of_groups_that_the_broker_manages() {
+    let bench = Bench::memory().await;
+    let topic = bench.topic("t", 1).await;
+    let (mut a, b) = (
+        Member::join(&bench, "a", &topic).await,
+        MemberId::parse("b").unwrap(),
+    );
+    Member::join(&bench, "c", &topic).await;
+    a.beat(&bench).await.unwrap();
+    let check = |name: &str, id: &MemberId, epoch: i32| {
+        let (name, id) = (group(name), id.clone());
+        let broker = bench.broker.clone();
+        async move {
+            broker
+                .check_is_member(&name, &id, MemberEpoch::new(epoch))
+                .await
+        }
+    };
+    let epoch = a.epoch.get();
+    assert!(epoch > 1);
+    check("g", &a.id, epoch).await.unwrap();
+    // The answer that told of the later epoch may be on its way.
+    check("g", &a.id, epoch - 1).await.unwrap();
+    let fenced = check("g", &a.id, epoch + 1).await.unwrap_err();
+    assert!(matches!(
+        fenced,
+        Error::Group(GroupError::FencedMember { .. })
+    ));
+    let unknown = check("g", &b, epoch).await.unwrap_err();
+    assert!(matches!(
+        unknown,
+        Error::Group(GroupError::UnknownMember { .. })
+    ));
+    // Nobody knows of a group that is not there, or has no members.
+    check("nowhere", &b, 1).await.unwrap();
+    commit_alone(&bench, "simple", &[commit(&topic, 0, 0)])
+        .await
+        .unwrap();
+    check("simple", &b, 1).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_pattern_follows_the_topics_there_are() {
     let bench = Bench::memory().await;

@@ -44,10 +44,12 @@ pub(super) async fn read(options: &Options, group: &GroupId, out: &mut impl Writ
     if let Some(pattern) = topics::pattern(&options.topics)? {
         builder = builder.matching(pattern);
     }
+    // Who has joined leaves before it ends.
+    let asked = asked_to_end();
     let mut consumer = at.ask(builder.open()).await?;
     let printed = tokio::select! {
         printed = print(options, &client, group, &mut consumer, &ends, out) => printed,
-        _ = asked_to_end() => {
+        _ = asked => {
             // Whatever was handed out is printed: nothing waits in between.
             let committed = at.ask(consumer.commit()).await;
             committed.and(Err(Failure::silent(Exit::Interrupted)))
@@ -74,11 +76,16 @@ fn start(options: &Options) -> Outcome<StartAt> {
 
 type Ends = BTreeMap<(TopicName, PartitionIndex), Offset>;
 
-/// Where the partitions end now.
+/// Where the partitions end now; what is named has to be there.
 async fn ends(options: &Options, client: &Client) -> Outcome<Ends> {
     let mut ends = Ends::new();
     let at = &options.connection;
-    for topic in topics::now(&options.topics, at, client).await? {
+    let topics = if options.until_end {
+        topics::now(&options.topics, at, client).await?
+    } else {
+        topics::names(&options.topics).cloned().collect()
+    };
+    for topic in topics {
         let described = at.ask(client.describe_topic(&topic)).await?;
         let partitions = described.partitions.into_iter();
         ends.extend(partitions.map(|partition| {

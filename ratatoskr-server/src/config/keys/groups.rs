@@ -113,7 +113,7 @@ pub(super) const KEYS: &[Key] = &[
     },
     Key {
         name: "groups.member_topics_max",
-        about: "most topics that a member of a consumer group reads",
+        about: "most topics that a member of a consumer group names",
         default: "1000",
         expected: "a number from 1",
         set: |to, text| put(&mut to.groups.member_topics_max, positive(text)),
