@@ -128,6 +128,46 @@ impl RecordBatch {
         Ok(Some(Self { header, records }.sealed()))
     }
 
+    /// The batch with those of its records alone whose offsets lie in these ranges (first and last),
+    /// which are ascending. Of a record only its length and offset are looked at, and of what lies behind
+    /// the last range nothing; so this is much cheaper than [`retain`](Self::retain). `None` where it
+    /// is compressed.
+    ///
+    /// # Errors
+    /// [`BatchError::InvalidRecord`].
+    pub(crate) fn cut_to(
+        &self,
+        ranges: impl Iterator<Item = (u64, u64)>,
+    ) -> Result<Option<Self>, BatchError> {
+        let mut header = self.header;
+        if header.codec()? != Compression::None {
+            return Ok(None);
+        }
+        let base = header.base_offset.get();
+        let mut ranges = ranges.peekable();
+        let mut kept = Vec::new();
+        let mut rest = &self.records[..];
+        header.record_count = 0;
+        for index in 0..self.header.record_count.unsigned_abs() {
+            let (whole, delta) = split_record(&mut rest).ok_or(BatchError::InvalidRecord {
+                index,
+                problem: "a field passes the end of the record",
+            })?;
+            let offset = base + u64::from(delta.unsigned_abs());
+            while ranges.next_if(|&(_, last)| last < offset).is_some() {}
+            match ranges.peek() {
+                None => break,
+                Some(&(first, _)) if first <= offset => {
+                    kept.extend_from_slice(whole);
+                    header.record_count += 1;
+                }
+                Some(_) => {}
+            }
+        }
+        let records = Bytes::from(kept);
+        Ok(Some(Self { header, records }.sealed()))
+    }
+
     /// The batch without any record: its offsets and its producer's sequences stay.
     #[must_use]
     pub fn emptied(&self) -> Self {
@@ -173,6 +213,17 @@ impl RecordBatch {
             is_tombstone: record.value.is_none(),
         }
     }
+}
+
+/// The next record as it lies, and its offset delta.
+fn split_record<'a>(rest: &mut &'a [u8]) -> Option<(&'a [u8], i32)> {
+    let whole = *rest;
+    let length = usize::try_from(take_varint(rest)?).ok()?;
+    let mut record = rest.split_off(..length)?;
+    let _attributes = record.split_off_first()?;
+    let _timestamp_delta = take_varlong(&mut record)?;
+    let delta = take_varint(&mut record)?;
+    Some((&whole[..whole.len() - rest.len()], delta))
 }
 
 /// The same records, their times told from a base timestamp that lies `moved` earlier.

@@ -61,8 +61,8 @@ pub struct AcquiredPartition {
     pub partition: PartitionIndex,
     /// Comes back with each settlement, and with all that is written on behalf of these records.
     pub token: FencingToken,
-    /// Whole batches as they lie in the log, in order, which hold all that was acquired and other
-    /// records as well.
+    /// Batches, in order, which hold all that was acquired, and may hold other records as well. Where
+    /// less than half of one beyond 16 KiB was acquired, the rest is left out of it.
     pub batches: BatchSlices,
     /// Which records were acquired: ascending, without overlap, each offset a record.
     pub ranges: Vec<AcquiredRange>,

@@ -6,6 +6,7 @@ mod acquired;
 mod admin;
 mod admin_types;
 mod attempt;
+mod cut;
 mod dead_letter;
 mod dead_letters;
 mod engine;

@@ -1,6 +1,8 @@
 //! Records that a look has acquired, until they are answered: given back if they are not.
 
-use super::{Acquired, AcquiredPartition, AcquiredRange, attempt::Seeker, scan::Piece};
+use super::{
+    Acquired, AcquiredPartition, AcquiredRange, attempt::Seeker, cut::cut_to, scan::Piece,
+};
 use crate::{
     delivery::{FencingToken, Granted},
     offset::{Offset, PartitionIndex},
@@ -53,14 +55,16 @@ impl<'a> Taken<'a> {
         &self.parts[at].ranges
     }
 
-    /// Puts the batches to a grant that hold some of it; answers their bytes.
+    /// Puts the batches to a grant that hold some of it, without what nobody has acquired of them where
+    /// that is much; answers their bytes.
     pub(super) fn fill(&mut self, at: usize, pieces: Vec<Piece>) -> usize {
         let part = &mut self.parts[at];
         let mut ranges = part.ranges.iter().peekable();
         for piece in pieces {
             while ranges.next_if(|range| range.1 < piece.first).is_some() {}
             if ranges.peek().is_some_and(|range| range.0 <= piece.last) {
-                part.pieces.push(piece);
+                let rest = &part.ranges[part.ranges.len() - ranges.len()..];
+                part.pieces.push(cut_to(piece, rest));
             }
         }
         part.pieces.iter().map(|piece| piece.bytes.len()).sum()

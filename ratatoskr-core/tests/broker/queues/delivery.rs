@@ -42,6 +42,36 @@ async fn records_go_to_one_consumer_each_and_come_back_only_unless_acknowledged(
     assert_eq!(deliveries[1].record.offset, Offset::new(5));
 }
 
+/// Whatever the size of the batch in which they were sent.
+#[tokio::test(start_paused = true)]
+async fn who_takes_one_record_at_a_time_is_sent_little_more() {
+    const RECORDS: usize = 100;
+    let queue = Queue::new(&[]).await;
+    let value = |n: usize| format!("{n:0500}");
+    let records = (0..RECORDS).map(|n| Record::new(value(n))).collect();
+    let broker = &queue.bench.broker;
+    broker.publish_many(&queue.topic, records).await.unwrap();
+    for n in 0..RECORDS {
+        let acquired = queue.acquire("a", 1).await;
+        let bytes = acquired.partitions[0].batches.len();
+        assert!(bytes < 1_000, "{bytes} bytes for one record");
+        assert_eq!(values(&acquired), [value(n)]);
+        // What comes again is cut as well.
+        let action = match n {
+            0 => SettleAction::Release,
+            _ => SettleAction::Acknowledge,
+        };
+        queue.settle("a", &acquired, action).await;
+        if n == 0 {
+            let again = queue.acquire("b", 1).await;
+            assert_eq!(values(&again), [value(0)]);
+            assert!(again.partitions[0].batches.len() < 1_000);
+            queue.settle("b", &again, SettleAction::Acknowledge).await;
+        }
+    }
+    assert!(queue.acquire("a", 1).await.is_empty());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_restart_ends_leases_and_keeps_what_was_settled() {
     let queue = Queue::new(&[]).await;
