@@ -9,7 +9,7 @@ use std::{
 use super::{
     Assignor, Event, MemberEpoch, MemberId, PartitionKey, Topics,
     assignor::{Shape, assign},
-    event::{Held, What},
+    event::{Held, Subscription, What},
     membership::Membership,
     reconcile,
     wanted::Wanted,
@@ -104,9 +104,22 @@ fn wanted<'a>(
     membership: &'a Membership,
     topics: &impl Topics,
 ) -> BTreeMap<&'a MemberId, Wanted<'a>> {
+    // Topics come and go meanwhile: all members with one pattern are to see the same.
+    let mut found = BTreeMap::new();
     let members = membership.members.iter();
     members
-        .map(|(id, member)| (id, member.subscription.wanted(topics)))
+        .map(|(id, member)| {
+            let Subscription {
+                topics: named,
+                pattern,
+                ..
+            } = &member.subscription;
+            let matched = pattern.as_ref().map(|pattern| {
+                let found = found.entry(pattern.as_str());
+                Arc::clone(found.or_insert_with(|| topics.matching(pattern)))
+            });
+            (id, Wanted { named, matched })
+        })
         .collect()
 }
 

@@ -9,11 +9,12 @@ use crate::name::TopicName;
 
 /// Longest pattern in bytes.
 pub const TOPIC_PATTERN_BYTES_MAX: usize = 4096;
-/// Bytes that a compiled pattern may take, so that short ones (`\w{1000}`) are bounded too. A match takes
-/// time for each of its states, some hundreds at most.
+/// Bytes that a compiled pattern may take, so that short ones (`\w{1000}`) are bounded too: about a
+/// thousand states, each of which may cost a match time for each byte of a name.
 const COMPILED_BYTES_MAX: usize = 32 << 10;
-/// Groups that a pattern may have: a match takes memory for each of its states times these.
-const CAPTURES_MAX: usize = 32;
+/// Groups that a pattern may have that capture. A match takes, and keeps, 32 bytes for each state and
+/// each of these: some 300 KB at most.
+const CAPTURES_MAX: usize = 8;
 
 /// A regular expression that has to match the whole name of a topic (KIP-848): it also matches topics
 /// that are yet to be created, and never those in which the engine keeps its own state. The empty pattern
@@ -45,7 +46,8 @@ impl TopicPattern {
     ///
     /// # Errors
     /// [`InvalidTopicPattern`] where it is longer than [`TOPIC_PATTERN_BYTES_MAX`], not a regular
-    /// expression, has more than 32 groups, or takes too much memory.
+    /// expression, has more than 8 groups that capture, or takes too much memory (some 1,000 characters
+    /// and repetitions).
     pub fn parse(pattern: &str) -> Result<Self, InvalidTopicPattern> {
         let invalid = |problem: String| InvalidTopicPattern {
             pattern: pattern.chars().take(300).collect(),
@@ -63,7 +65,8 @@ impl TopicPattern {
         };
         // By itself first: `a)|(b` must not become legal by what is put around it.
         if build(pattern)?.captures_len() > CAPTURES_MAX + 1 {
-            return Err(invalid(format!("it has more than {CAPTURES_MAX} groups")));
+            let problem = format!("it has more than {CAPTURES_MAX} groups; (?:…) does not count");
+            return Err(invalid(problem));
         }
         Ok(Self {
             text: pattern.into(),

@@ -1,7 +1,8 @@
 //! Which topics patterns match. Members ask with every heartbeat, and topics seldom come or go; so what
 //! was found is kept, and changed by those that have come or gone since.
 //!
-//! Patterns are matched under no lock of the catalog, which everybody needs.
+//! Patterns are matched under no lock of the catalog, which everybody needs, but under that of the shard
+//! of the group that asks.
 
 use std::{
     collections::{BTreeSet, HashMap},

@@ -62,7 +62,8 @@ pub struct AcquiredPartition {
     /// Comes back with each settlement, and with all that is written on behalf of these records.
     pub token: FencingToken,
     /// Batches, in order, which hold all that was acquired, and may hold other records as well. Where
-    /// less than half of one beyond 16 KiB was acquired, the rest is left out of it.
+    /// less than half of one beyond 16 KiB was acquired, the rest is left out of it, unless it is
+    /// compressed.
     pub batches: BatchSlices,
     /// Which records were acquired: ascending, without overlap, each offset a record.
     pub ranges: Vec<AcquiredRange>,

@@ -4,6 +4,7 @@ mod assignments;
 mod classic;
 mod classic_properties;
 mod classic_scenarios;
+mod patterns;
 mod properties;
 mod scenario;
 mod scenarios;
