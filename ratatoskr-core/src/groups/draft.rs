@@ -9,7 +9,7 @@ use std::{
 use super::{
     Assignor, Event, MemberEpoch, MemberId, PartitionKey, Topics,
     assignor::{Shape, assign},
-    event::{Held, Subscription, What},
+    event::{Held, What},
     membership::Membership,
     reconcile,
     wanted::Wanted,
@@ -70,8 +70,8 @@ impl<'a> Draft<'a> {
         let subscription = &member.subscription;
         // A pattern does not tell what it would have matched.
         let is_gone = || known.keys().any(|name| topics.shape(name).is_none());
-        let changed = subscription.wanted(topics).iter().any(is_new)
-            || subscription.pattern.is_some() && is_gone();
+        let wanted = subscription.wanted(|pattern| topics.matching(pattern));
+        let changed = wanted.iter().any(is_new) || subscription.pattern.is_some() && is_gone();
         if changed {
             self.rebalance(topics);
         }
@@ -109,16 +109,11 @@ fn wanted<'a>(
     let members = membership.members.iter();
     members
         .map(|(id, member)| {
-            let Subscription {
-                topics: named,
-                pattern,
-                ..
-            } = &member.subscription;
-            let matched = pattern.as_ref().map(|pattern| {
+            let wanted = member.subscription.wanted(|pattern| {
                 let found = found.entry(pattern.as_str());
                 Arc::clone(found.or_insert_with(|| topics.matching(pattern)))
             });
-            (id, Wanted { named, matched })
+            (id, wanted)
         })
         .collect()
 }

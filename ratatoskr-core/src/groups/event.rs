@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     time::Duration,
 };
 
@@ -9,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Assignor, CommittedOffset, Generation, GroupKind, InstanceId, MemberEpoch, MemberId,
-    PartitionKey, TopicPattern, Topics, wanted::Wanted,
+    PartitionKey, TopicPattern, wanted::Wanted,
 };
 use crate::{
     name::{GroupId, TopicId, TopicName},
@@ -92,14 +93,14 @@ pub(crate) struct Subscription {
 }
 
 impl Subscription {
-    /// What it wants as things are.
-    pub(super) fn wanted(&self, topics: &impl Topics) -> Wanted<'_> {
+    /// What it wants as things are; `matching` tells what a pattern matches.
+    pub(super) fn wanted<'a>(
+        &'a self,
+        matching: impl FnOnce(&'a TopicPattern) -> Arc<BTreeSet<TopicName>>,
+    ) -> Wanted<'a> {
         Wanted {
             named: &self.topics,
-            matched: self
-                .pattern
-                .as_ref()
-                .map(|pattern| topics.matching(pattern)),
+            matched: self.pattern.as_ref().map(matching),
         }
     }
 
