@@ -6,9 +6,12 @@
 //! driver.rs    deadlines, retries
 //! ```
 //! A send puts its record into its partition's batch. Where nothing of that partition is under way
-//! the batch leaves then and there; else it leaves when the task that sends yields, with all that was
-//! sent until then, or with an answer. Answers are heard on the connection's task. The driver, one
-//! task a producer, does what is due by time, and what a broker in this process answers later.
+//! the batch is queued for the connection then and there, and so it is once it has half of what is
+//! held at once; else when the task that sends yields, with all that was sent until then, or with an
+//! answer. What is queued is written at once where nothing is under way or it is much; else by the
+//! connection's task, so that the batches of many partitions share a write. That task hears the
+//! answers. The driver, one task a producer, does what is due by time, and what a broker in this
+//! process answers later.
 
 mod delivery;
 mod driver;
@@ -149,8 +152,9 @@ impl Producer {
         self.enqueue(record).await?.await
     }
 
-    /// Accepts a record into the buffer, waiting for room if need be. It is on its way when this
-    /// returns; the [`Delivery`] tells where it went.
+    /// Accepts a record into the buffer, waiting for room if need be. It leaves at once or, behind
+    /// others that are on their way, when the calling task next waits; the [`Delivery`] tells where it
+    /// went.
     ///
     /// # Errors
     /// Nothing was accepted: [`Error::BufferFull`], [`Error::RecordTooLarge`], [`Error::Batch`],

@@ -43,14 +43,41 @@ enum Open {
     IfDue,
 }
 
+/// Batches that were queued for the connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum Queued {
+    #[default]
+    None,
+    /// They may leave together with others.
+    Leaves,
+    /// They are many records, which the broker should get now.
+    LeavesNow,
+}
+
 /// What is to be done once the producer's lock is given back.
 #[derive(Clone, Copy, Debug, Default)]
 #[must_use]
 struct Then {
-    /// Something was queued for the connection.
-    flush: bool,
+    /// What was queued for the connection.
+    queued: Queued,
     /// The driver has something to do.
     wake: bool,
+}
+
+impl Then {
+    fn and(self, other: Self) -> Self {
+        Self {
+            queued: self.queued.max(other.queued),
+            wake: self.wake || other.wake,
+        }
+    }
+
+    fn now(mut self) -> Self {
+        if self.queued == Queued::Leaves {
+            self.queued = Queued::LeavesNow;
+        }
+        self
+    }
 }
 
 impl Inner {
@@ -118,8 +145,10 @@ impl Inner {
             return then;
         };
         if self.options.linger.is_zero() && lane.has_open() {
-            if lane.is_quiet() {
-                then = self.pump(state, partition, Open::IfDue);
+            if lane.has_half_a_round() {
+                then = then.and(self.pump(state, partition, Open::IfDue).now());
+            } else if lane.is_quiet() {
+                then = then.and(self.pump(state, partition, Open::IfDue));
             } else if lane.schedule() {
                 state.due.push(partition);
                 then.wake = true;
@@ -149,7 +178,7 @@ impl Inner {
                 break;
             };
             match self.send(partition, id, batch) {
-                Ok(Sent::Heard) => then.flush = true,
+                Ok(Sent::Heard) => then.queued = Queued::Leaves,
                 Ok(Sent::Gone) => freed += lane.gone(id, Ok(())),
                 Ok(Sent::Answered(produced)) => freed += lane.answered(id, Ok(produced), now),
                 Ok(Sent::Pending(pending)) => {
@@ -204,15 +233,19 @@ impl Inner {
     }
 
     fn carry_out(&self, then: Then) {
-        if then.flush {
-            self.flush_connection();
+        if let Transport::Remote(remote) = &self.client.transport {
+            match then.queued {
+                Queued::None => {}
+                Queued::Leaves => remote.leave(),
+                Queued::LeavesNow => remote.flush(),
+            }
         }
         if then.wake {
             self.wake.notify_one();
         }
     }
 
-    /// Lets the batches that are queued leave.
+    /// Lets the batches that are queued leave now; the driver calls it.
     pub(super) fn flush_connection(&self) {
         if let Transport::Remote(remote) = &self.client.transport {
             remote.flush();
@@ -223,7 +256,7 @@ impl Inner {
     pub(super) fn send_due(self: &Arc<Self>, state: &mut State) -> bool {
         let mut flush = false;
         for partition in std::mem::take(&mut state.due) {
-            flush |= self.pump(state, partition, Open::IfDue).flush;
+            flush |= self.pump(state, partition, Open::IfDue).queued != Queued::None;
         }
         flush
     }
@@ -239,7 +272,7 @@ impl Inner {
                     self.room.add_permits(freed);
                 }
             }
-            flush |= self.pump(state, partition, Open::IfDue).flush;
+            flush |= self.pump(state, partition, Open::IfDue).queued != Queued::None;
         }
         flush
     }
@@ -259,7 +292,7 @@ impl Inner {
         state.looks_at = None;
         drop(state);
         self.carry_out(Then {
-            flush: true,
+            queued: Queued::Leaves,
             wake: true,
         });
         outcomes

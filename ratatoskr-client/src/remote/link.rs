@@ -40,8 +40,9 @@ const SLICES_PER_WRITE_MAX: usize = 64;
 /// Larger records travel as a slice of their own instead of being copied beside their frame.
 const COPY_BYTES_MAX: usize = 4 << 10;
 
-/// So many bytes are written by whoever makes the request.
-const FLUSH_BYTES: usize = 64 << 10;
+/// So many bytes are written by whoever makes the request. Less than a round of small batches has,
+/// so that the server works on the first of them while the rest is made.
+const FLUSH_BYTES: usize = 16 << 10;
 
 /// What is heard about a request.
 pub(super) type Answer = Result<Frame, Error>;
@@ -79,6 +80,13 @@ struct State {
     subscriptions: HashMap<u64, mpsc::UnboundedSender<Pushed>>,
     /// Why no further request is taken.
     ended: Option<String>,
+}
+
+impl State {
+    /// Whether what is queued may wait for what else is about to be.
+    fn waits_for_others(&self) -> bool {
+        self.waiting.len() > 1 && self.queue.len() < FLUSH_BYTES
+    }
 }
 
 /// Who hears an answer.
@@ -202,19 +210,28 @@ impl Link {
         batch: Option<&RecordBatch>,
         register: impl FnOnce(&mut State, u64),
     ) -> Result<u64, Error> {
-        // Behind requests that are under way it leaves with those that come before the connection's
-        // task runs; alone, or large, it leaves at once.
         let mut waits_for_others = false;
         let correlation = self.queue_frame(correlation, body, batch, |state, correlation| {
             register(state, correlation);
-            waits_for_others = state.waiting.len() > 1 && state.queue.len() < FLUSH_BYTES;
+            waits_for_others = state.waits_for_others();
         })?;
+        self.let_leave(waits_for_others);
+        Ok(correlation)
+    }
+
+    /// Lets what is queued leave: alone, or large, at once; behind requests that are under way, with
+    /// those that come before the connection's task runs.
+    pub(super) fn leave(&self) {
+        let waits_for_others = self.state.lock().waits_for_others();
+        self.let_leave(waits_for_others);
+    }
+
+    fn let_leave(&self, waits_for_others: bool) {
         if waits_for_others {
             self.blocked.notify_one();
         } else {
             self.flush();
         }
-        Ok(correlation)
     }
 
     fn queue_frame<B: Body>(

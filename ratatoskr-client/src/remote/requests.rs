@@ -141,11 +141,19 @@ impl Remote {
         taken.map_err(Error::perhaps_carried_out)
     }
 
-    /// Lets what is queued leave.
+    /// Lets what is queued leave now.
     pub(crate) fn flush(&self) {
         // Without a connection there is nothing that could.
         if let Ok(link) = self.link() {
             link.flush();
+        }
+    }
+
+    /// Lets what is queued leave now, or, behind requests that are under way, together with what is
+    /// queued before the connection's task runs.
+    pub(crate) fn leave(&self) {
+        if let Ok(link) = self.link() {
+            link.leave();
         }
     }
 

@@ -39,6 +39,9 @@ use crate::Error;
 /// Batches of a partition under way at once: as many as a broker remembers of a producer.
 const UNDER_WAY_MAX: usize = ratatoskr_core::limits::PRODUCER_BATCHES_REMEMBERED;
 
+/// Fewer records are not worth a write of their own.
+const HALF_A_ROUND_MIN: u32 = 16;
+
 /// A batch that is being filled.
 #[derive(Debug)]
 struct Open {
@@ -98,6 +101,8 @@ pub(super) struct Lane {
     retry_at: Option<Instant>,
     /// Bytes of the last batch: the next one probably needs as many.
     records_bytes: usize,
+    /// The most records that were held at once of late.
+    round: u32,
 }
 
 /// What a lane may do.
@@ -139,6 +144,7 @@ impl Lane {
             attempts: 0,
             retry_at: None,
             records_bytes: 0,
+            round: 0,
         }
     }
 
@@ -161,6 +167,24 @@ impl Lane {
         self.under_way.is_empty() && self.queue.is_empty()
     }
 
+    /// Whether so much is gathered, and can be sent, that the broker is better put to work on it while
+    /// the rest is gathered. Where an application keeps a number of records on their way, the two would
+    /// otherwise take turns: one batch of them all goes out, and nothing is done until it is answered.
+    pub(super) fn has_half_a_round(&self) -> bool {
+        let half = (self.round / 2).max(HALF_A_ROUND_MIN);
+        let gathered = self.open.as_ref().map(|open| open.builder.record_count());
+        gathered.is_some_and(|count| count >= half) && self.could_send()
+    }
+
+    fn note_round(&mut self) {
+        let sealed = self.under_way.iter().map(|sent| &sent.sealed);
+        let sealed = sealed.chain(&self.queue).map(Sealed::record_count);
+        let open = self.open.iter().map(|open| open.builder.record_count());
+        let held = sealed.chain(open).sum();
+        // It shrinks slowly, since an answer may come in the middle of a round.
+        self.round = (self.round - self.round / 8).max(held);
+    }
+
     /// Whether anything is gathered that is not sealed.
     pub(super) const fn has_open(&self) -> bool {
         self.open.is_some()
@@ -174,7 +198,7 @@ impl Lane {
     /// Notes that the open batch is to be sent when the driver runs; `false` where that was noted
     /// before, or it could not be sent, so that an answer will see to it.
     pub(super) fn schedule(&mut self) -> bool {
-        let may_send = self.retry_at.is_none() && self.has_place_under_way();
+        let may_send = self.could_send();
         let open = self.open.as_mut().filter(|_| may_send);
         open.is_some_and(|open| !std::mem::replace(&mut open.scheduled, true))
     }
@@ -283,8 +307,7 @@ impl Lane {
         self.proven = false;
         let mut queue = std::mem::take(&mut self.queue);
         for sealed in &mut queue {
-            let count = sealed.batch.header().record_count.unsigned_abs();
-            if let Some(stamp) = self.next_stamp(count) {
+            if let Some(stamp) = self.next_stamp(sealed.record_count()) {
                 sealed.batch.set_producer(stamp);
             }
             sealed.unknown = false;
@@ -302,6 +325,11 @@ impl Lane {
 
     fn has_place_under_way(&self) -> bool {
         !self.recovering && !self.needs_identity() && self.under_way.len() < self.under_way_max()
+    }
+
+    /// Whether it could send whatever time it is.
+    fn could_send(&self) -> bool {
+        self.retry_at.is_none() && self.has_place_under_way()
     }
 
     fn may_send(&self, now: Instant) -> bool {
@@ -367,6 +395,7 @@ impl Lane {
         let mut freed = 0;
         match answer {
             Ok(produced) => {
+                self.note_round();
                 self.proven = true;
                 self.attempts = 0;
                 if let Some(sent) = self.take_under_way(id) {
@@ -418,6 +447,10 @@ impl Lane {
 }
 
 impl Sealed {
+    const fn record_count(&self) -> u32 {
+        self.batch.header().record_count.unsigned_abs()
+    }
+
     /// Returns what it held of the buffer.
     fn settle(self, outcome: Result<Settled, Error>) -> usize {
         self.outcome.settle(outcome);

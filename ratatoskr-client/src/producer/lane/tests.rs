@@ -326,6 +326,33 @@ fn a_batch_waits_for_its_linger_and_fills_while_it_cannot_go() {
 }
 
 #[test]
+fn half_of_what_is_held_at_once_goes_while_the_rest_is_gathered() {
+    let gather = |bench: &mut Bench, records| {
+        for _ in 0..records {
+            let record = Record::new("x");
+            let pushed = bench.lane.push(&record, COST, 10_000, Timestamp::new(0));
+            bench.deliveries.push(pushed.unwrap().0);
+        }
+    };
+    let mut bench = Bench::new(true);
+    bench.prove();
+    gather(&mut bench, 64);
+    bench.now = Instant::now();
+    assert!(bench.lane.seal_if_due(bench.now, Duration::ZERO));
+    assert_eq!(bench.send(), [(2, 1, 1)]);
+    gather(&mut bench, 36);
+    bench.ok(2, 1);
+    gather(&mut bench, 13);
+    assert!(!bench.lane.has_half_a_round(), "49 of 100");
+    gather(&mut bench, 1);
+    assert!(bench.lane.has_half_a_round());
+    bench.push(UNDER_WAY_MAX);
+    bench.send();
+    gather(&mut bench, 50);
+    assert!(!bench.lane.has_half_a_round(), "it could not go");
+}
+
+#[test]
 fn an_abort_tells_everything() {
     let mut bench = Bench::new(true);
     bench.push(3);

@@ -4,12 +4,15 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use ratatoskr_client::Client;
+use ratatoskr_core::{broker::NewTopic, name::TopicName};
 
 use super::{PARTITION, ROUNDS, Stage, VALUE_BYTES, batch, peer::serve, record};
 use crate::meter::Meter;
 
 /// Records of a round.
 const RECORDS: usize = 1_000;
+/// Partitions that records are spread over, one to each at a time.
+const PARTITIONS: u32 = 100;
 /// Records of a round that are read one at a time.
 const FOLLOWED: usize = 50;
 /// Records of a batch that is read.
@@ -32,6 +35,38 @@ pub(super) async fn produce(mut stage: Stage) -> Result<Meter> {
         for delivery in deliveries {
             delivery.await?;
         }
+        stage.meter.end(RECORDS)?;
+    }
+    Ok(stage.meter)
+}
+
+/// A thousand records that travel one by one, each to another partition, a hundred at a time. All take
+/// turns on the one worker, so what can leave together is not left to the machine.
+pub(super) async fn spread(mut stage: Stage) -> Result<Meter> {
+    let topic = TopicName::parse("spread")?;
+    let new = NewTopic {
+        partitions: Some(PARTITIONS),
+        ..NewTopic::default()
+    };
+    stage.broker.create_topic(&topic, new).await?;
+    let client = connect(&stage).await?;
+    let mut producer = client.producer(&topic).open().await?;
+    for _ in 0..ROUNDS {
+        stage.meter.begin()?;
+        let sending = stage.server.spawn(async move {
+            for _ in 0..RECORDS / PARTITIONS as usize {
+                let mut deliveries = Vec::new();
+                for partition in 0..PARTITIONS {
+                    let sent = producer.enqueue_to(partition.into(), record());
+                    deliveries.push(sent.await?);
+                }
+                for delivery in deliveries {
+                    delivery.await?;
+                }
+            }
+            anyhow::Ok(producer)
+        });
+        producer = sending.await??;
         stage.meter.end(RECORDS)?;
     }
     Ok(stage.meter)

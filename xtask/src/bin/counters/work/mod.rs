@@ -69,7 +69,7 @@ macro_rules! workload {
 }
 
 /// All of them, in the order of the reports.
-pub(crate) const ALL: [Workload; 16] = [
+pub(crate) const ALL: [Workload; 17] = [
     workload!("publish-memory", Memory, false, in_process::publish),
     workload!("publish-os", Os, false, in_process::publish),
     workload!("publish-fsync", Fsync, false, in_process::publish),
@@ -89,6 +89,7 @@ pub(crate) const ALL: [Workload; 16] = [
     workload!("native-fetch-os", Os, true, native::fetch),
     workload!("native-push-memory", Memory, true, native::push),
     workload!("client-produce-memory", Memory, false, client::produce),
+    workload!("client-spread-memory", Memory, false, client::spread),
     workload!("client-consume-memory", Memory, false, client::consume),
     workload!("client-follow-memory", Memory, false, client::follow),
 ];
