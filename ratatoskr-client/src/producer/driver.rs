@@ -111,7 +111,7 @@ impl Inner {
     fn turn(self: &Arc<Self>) -> Turn {
         let now = Instant::now();
         let mut state = self.state.lock();
-        let mut flush = self.send_due(&mut state);
+        let mut queued = self.send_due(&mut state);
         let mut turn = Turn {
             started: Vec::new(),
             wake_at: state.looks_at,
@@ -119,7 +119,7 @@ impl Inner {
             finished: false,
         };
         if state.looks_at.is_none_or(|at| at <= now) {
-            flush |= self.send_all_due(&mut state, now);
+            queued |= self.send_all_due(&mut state, now);
             turn.finished = state.closed;
             let mut wake_at = None;
             for lane in state.lanes.values() {
@@ -134,8 +134,8 @@ impl Inner {
         }
         turn.started = std::mem::take(&mut state.started);
         drop(state);
-        if flush {
-            self.flush_connection();
+        if queued {
+            self.leave();
         }
         turn
     }

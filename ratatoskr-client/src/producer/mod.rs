@@ -152,9 +152,10 @@ impl Producer {
         self.enqueue(record).await?.await
     }
 
-    /// Accepts a record into the buffer, waiting for room if need be. It leaves at once or, behind
-    /// others that are on their way, when the calling task next waits; the [`Delivery`] tells where it
-    /// went.
+    /// Accepts a record into the buffer, waiting for room if need be; the [`Delivery`] tells where it
+    /// went. Without a [`linger`](ProducerBuilder::linger) it leaves at once or, behind others that are
+    /// on their way, when much is gathered, the calling task next waits, or others are answered. So a
+    /// task that computes for long should wait for something first, as [`flush`](Self::flush) does.
     ///
     /// # Errors
     /// Nothing was accepted: [`Error::BufferFull`], [`Error::RecordTooLarge`], [`Error::Batch`],

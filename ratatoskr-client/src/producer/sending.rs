@@ -50,7 +50,7 @@ enum Queued {
     None,
     /// They may leave together with others.
     Leaves,
-    /// They are many records, which the broker should get now.
+    /// The broker should get them now: they are many records, or nothing will join them.
     LeavesNow,
 }
 
@@ -129,8 +129,8 @@ impl Inner {
         Ok((delivery, filled))
     }
 
-    /// After a record was added: a full batch, and one that nothing goes before, leaves at once; any
-    /// other with what is still to come.
+    /// After a record was added: a full batch, one that nothing goes before, and one of half of what
+    /// is held are sent; any other with what is still to come.
     fn send_or_schedule(
         self: &Arc<Self>,
         state: &mut State,
@@ -245,26 +245,27 @@ impl Inner {
         }
     }
 
-    /// Lets the batches that are queued leave now; the driver calls it.
-    pub(super) fn flush_connection(&self) {
+    /// Lets the batches that are queued leave, together with those of other producers; the driver calls
+    /// it.
+    pub(super) fn leave(&self) {
         if let Transport::Remote(remote) = &self.client.transport {
-            remote.flush();
+            remote.leave();
         }
     }
 
     /// Sends the open batches of the partitions that were found due; the driver calls it.
     pub(super) fn send_due(self: &Arc<Self>, state: &mut State) -> bool {
-        let mut flush = false;
+        let mut queued = false;
         for partition in std::mem::take(&mut state.due) {
-            flush |= self.pump(state, partition, Open::IfDue).queued != Queued::None;
+            queued |= self.pump(state, partition, Open::IfDue).queued != Queued::None;
         }
-        flush
+        queued
     }
 
     /// Sends what is due of every partition by now; the driver calls it.
     pub(super) fn send_all_due(self: &Arc<Self>, state: &mut State, now: Instant) -> bool {
         let partitions: Vec<_> = state.lanes.keys().copied().collect();
-        let mut flush = false;
+        let mut queued = false;
         for partition in partitions {
             if let Some(lane) = state.lanes.get_mut(&partition) {
                 let freed = lane.expire(now);
@@ -272,9 +273,9 @@ impl Inner {
                     self.room.add_permits(freed);
                 }
             }
-            flush |= self.pump(state, partition, Open::IfDue).queued != Queued::None;
+            queued |= self.pump(state, partition, Open::IfDue).queued != Queued::None;
         }
-        flush
+        queued
     }
 
     /// Makes everything due that is gathered; the ends of everything that is held.
@@ -292,7 +293,7 @@ impl Inner {
         state.looks_at = None;
         drop(state);
         self.carry_out(Then {
-            queued: Queued::Leaves,
+            queued: Queued::LeavesNow,
             wake: true,
         });
         outcomes

@@ -1,9 +1,10 @@
 //! One connection: requests out in the order they were made, answers back to who asked.
 //!
 //! A request is queued under the connection's lock, which nobody holds while the operating system is
-//! called: whoever finds that nobody writes then writes all there is, so requests that come together
-//! leave together. Only what the socket does not take at once is left to the connection's task, which
-//! also reads, and writes once for all that the answers of one read have set going. Correlations are
+//! called. One that comes alone, or is large, is written by whoever makes it, with all there is; behind
+//! others that wait for their answer it is left to the connection's task, so that requests of one task
+//! leave together. That task also writes what the socket did not take, and reads, and writes once for
+//! all that the answers of one read have set going. Correlations are
 //! given in the order of the bytes, so a goodbye tells which requests were surely not carried out.
 
 use std::{
@@ -139,8 +140,8 @@ impl Link {
         Ok(answered)
     }
 
-    /// Queues a request whose answer `listener` hears; it leaves with the next
-    /// [`flush`](Self::flush).
+    /// Queues a request whose answer `listener` hears; [`leave`](Self::leave) or
+    /// [`flush`](Self::flush) is to follow.
     ///
     /// # Errors
     /// Nothing was queued.
@@ -156,7 +157,8 @@ impl Link {
         .map(drop)
     }
 
-    /// Queues a request that has no answer; it leaves with the next [`flush`](Self::flush).
+    /// Queues a request that has no answer; [`leave`](Self::leave) or [`flush`](Self::flush) is to
+    /// follow.
     ///
     /// # Errors
     /// Nothing was queued.
@@ -219,10 +221,16 @@ impl Link {
         Ok(correlation)
     }
 
-    /// Lets what is queued leave: alone, or large, at once; behind requests that are under way, with
-    /// those that come before the connection's task runs.
+    /// Lets what is queued leave: alone, or large, at once; behind requests that wait for their
+    /// answer, with those that come before the connection's task runs.
     pub(super) fn leave(&self) {
-        let waits_for_others = self.state.lock().waits_for_others();
+        let waits_for_others = {
+            let state = self.state.lock();
+            if state.queue.is_empty() {
+                return;
+            }
+            state.waits_for_others()
+        };
         self.let_leave(waits_for_others);
     }
 
@@ -361,7 +369,8 @@ impl Link {
     }
 
     async fn write_blocked(&self) -> io::Result<()> {
-        let is_written = self.writing.lock().is_empty() && self.state.lock().queue.is_empty();
+        let is_written = self.writing.lock().is_empty();
+        let is_written = is_written && self.state.lock().queue.is_empty();
         if is_written {
             self.blocked.notified().await;
         }

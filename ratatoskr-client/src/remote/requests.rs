@@ -114,8 +114,8 @@ impl Remote {
         self.link()?.request(&produce, Some(batch)).map(Sent)
     }
 
-    /// Queues a producer's batch for the connection there is; `listener` hears what becomes of it. It
-    /// leaves with the next [`flush`](Self::flush).
+    /// Queues a producer's batch for the connection there is; `listener` hears what becomes of it.
+    /// [`leave`](Self::leave) or [`flush`](Self::flush) is to follow.
     ///
     /// # Errors
     /// As [`Error::outcome`] tells; the listener then hears nothing.

@@ -39,8 +39,8 @@ use crate::Error;
 /// Batches of a partition under way at once: as many as a broker remembers of a producer.
 const UNDER_WAY_MAX: usize = ratatoskr_core::limits::PRODUCER_BATCHES_REMEMBERED;
 
-/// Fewer records are not worth a write of their own.
-const HALF_A_ROUND_MIN: u32 = 16;
+/// Where fewer records are held at once, half of them are not worth a write of their own.
+const ROUND_MIN: u32 = 64;
 
 /// A batch that is being filled.
 #[derive(Debug)]
@@ -101,7 +101,7 @@ pub(super) struct Lane {
     retry_at: Option<Instant>,
     /// Bytes of the last batch: the next one probably needs as many.
     records_bytes: usize,
-    /// The most records that were held at once of late.
+    /// The most records that were under way and gathered at once of late.
     round: u32,
 }
 
@@ -171,16 +171,17 @@ impl Lane {
     /// the rest is gathered. Where an application keeps a number of records on their way, the two would
     /// otherwise take turns: one batch of them all goes out, and nothing is done until it is answered.
     pub(super) fn has_half_a_round(&self) -> bool {
-        let half = (self.round / 2).max(HALF_A_ROUND_MIN);
         let gathered = self.open.as_ref().map(|open| open.builder.record_count());
-        gathered.is_some_and(|count| count >= half) && self.could_send()
+        self.round >= ROUND_MIN
+            && gathered.is_some_and(|count| count >= self.round / 2)
+            && self.could_send()
     }
 
     fn note_round(&mut self) {
-        let sealed = self.under_way.iter().map(|sent| &sent.sealed);
-        let sealed = sealed.chain(&self.queue).map(Sealed::record_count);
+        // What is queued is left out: then more is held than can be under way, and batches fill anyway.
+        let sent = self.under_way.iter().map(|sent| sent.sealed.record_count());
         let open = self.open.iter().map(|open| open.builder.record_count());
-        let held = sealed.chain(open).sum();
+        let held = sent.chain(open).sum();
         // It shrinks slowly, since an answer may come in the middle of a round.
         self.round = (self.round - self.round / 8).max(held);
     }
@@ -379,6 +380,7 @@ impl Lane {
     /// A batch without acknowledgement was taken, or could not be. Returns what it held of the
     /// buffer.
     pub(super) fn gone(&mut self, id: u64, outcome: Result<(), Error>) -> usize {
+        self.note_round();
         let sent = self.take_under_way(id);
         sent.map_or(0, |sent| {
             sent.sealed.settle(outcome.map(|()| Settled::Sent))

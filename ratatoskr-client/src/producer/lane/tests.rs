@@ -18,7 +18,7 @@ use super::*;
 const COST: usize = 10;
 const TIMEOUT: Duration = Duration::from_mins(1);
 
-/// Each record is a batch of its own.
+/// Each record is a batch of its own, unless it is gathered.
 struct Bench {
     lane: Lane,
     now: Instant,
@@ -27,8 +27,12 @@ struct Bench {
 
 impl Bench {
     fn new(idempotent: bool) -> Self {
-        let identity = idempotent.then_some(identity(1));
+        Self::with(idempotent.then_some(identity(1)), Acks::All)
+    }
+
+    fn with(identity: Option<ProducerIdentity>, acks: Acks) -> Self {
         let options = ProducerOptions {
+            acks,
             delivery_timeout: TIMEOUT,
             ..ProducerOptions::DEFAULT
         };
@@ -45,6 +49,22 @@ impl Bench {
             let (delivery, _) = self.lane.push(&record, COST, 1, Timestamp::new(0)).unwrap();
             self.deliveries.push(delivery);
         }
+    }
+
+    /// Adds records to one batch.
+    fn gather(&mut self, count: usize) {
+        for _ in 0..count {
+            let record = Record::new("x");
+            let pushed = self.lane.push(&record, COST, 1 << 20, Timestamp::new(0));
+            self.deliveries.push(pushed.unwrap().0);
+        }
+    }
+
+    /// Sends what was gathered.
+    fn send_open(&mut self) -> Vec<(u64, i64, i32)> {
+        self.now = Instant::now();
+        assert!(self.lane.seal_if_due(self.now, Duration::ZERO));
+        self.send()
     }
 
     /// Sends all that may be sent: ids, and producers with sequences.
@@ -326,30 +346,59 @@ fn a_batch_waits_for_its_linger_and_fills_while_it_cannot_go() {
 }
 
 #[test]
-fn half_of_what_is_held_at_once_goes_while_the_rest_is_gathered() {
-    let gather = |bench: &mut Bench, records| {
-        for _ in 0..records {
-            let record = Record::new("x");
-            let pushed = bench.lane.push(&record, COST, 10_000, Timestamp::new(0));
-            bench.deliveries.push(pushed.unwrap().0);
-        }
-    };
+fn half_of_what_is_held_at_once_is_sent_while_the_rest_is_gathered() {
     let mut bench = Bench::new(true);
     bench.prove();
-    gather(&mut bench, 64);
-    bench.now = Instant::now();
-    assert!(bench.lane.seal_if_due(bench.now, Duration::ZERO));
-    assert_eq!(bench.send(), [(2, 1, 1)]);
-    gather(&mut bench, 36);
+    bench.gather(64);
+    assert_eq!(bench.send_open(), [(2, 1, 1)]);
+    bench.gather(36);
+    assert_eq!(bench.send_open(), [(3, 1, 65)]);
     bench.ok(2, 1);
-    gather(&mut bench, 13);
+    bench.gather(49);
     assert!(!bench.lane.has_half_a_round(), "49 of 100");
-    gather(&mut bench, 1);
+    bench.gather(1);
     assert!(bench.lane.has_half_a_round());
     bench.push(UNDER_WAY_MAX);
     bench.send();
-    gather(&mut bench, 50);
+    bench.gather(50);
     assert!(!bench.lane.has_half_a_round(), "it could not go");
+}
+
+#[test]
+fn what_was_held_long_ago_does_not_count_and_few_records_are_not_halved() {
+    let mut bench = Bench::new(true);
+    bench.prove();
+    bench.gather(1_000);
+    bench.send_open();
+    bench.ok(2, 1);
+    for id in 3..50 {
+        bench.gather(1);
+        assert!(!bench.lane.has_half_a_round());
+        bench.send_open();
+        bench.ok(id, 1_000);
+    }
+    bench.gather(ROUND_MIN as usize - 1);
+    bench.send_open();
+    bench.ok(50, 2_000);
+    bench.gather(ROUND_MIN as usize - 1);
+    assert!(!bench.lane.has_half_a_round(), "it takes turns");
+    bench.gather(1);
+    bench.send_open();
+    bench.ok(51, 3_000);
+    bench.gather(ROUND_MIN as usize / 2);
+    assert!(bench.lane.has_half_a_round());
+}
+
+#[test]
+fn what_is_not_acknowledged_is_held_until_it_was_taken() {
+    let mut bench = Bench::with(None, Acks::None);
+    bench.gather(100);
+    assert_eq!(bench.send_open(), [(1, -1, -1)]);
+    assert_eq!(bench.lane.gone(1, Ok(())), 100 * COST);
+    bench.gather(49);
+    assert!(!bench.lane.has_half_a_round());
+    bench.gather(1);
+    assert!(bench.lane.has_half_a_round());
 }
 
 #[test]
