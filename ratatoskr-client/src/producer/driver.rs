@@ -119,7 +119,7 @@ impl Inner {
             finished: false,
         };
         if state.looks_at.is_none_or(|at| at <= now) {
-            queued |= self.send_all_due(&mut state, now);
+            queued = queued.max(self.send_all_due(&mut state, now));
             turn.finished = state.closed;
             let mut wake_at = None;
             for lane in state.lanes.values() {
@@ -134,9 +134,7 @@ impl Inner {
         }
         turn.started = std::mem::take(&mut state.started);
         drop(state);
-        if queued {
-            self.leave();
-        }
+        self.let_leave(queued);
         turn
     }
 

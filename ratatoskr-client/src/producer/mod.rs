@@ -1,7 +1,7 @@
 //! Sending records: gathered into batches, sent in order, sent again where that is safe.
 //!
 //! ```text
-//! options.rs   what a producer was told      lane.rs      one partition's batches, and their order
+//! options.rs   what a producer was told      lane/        one partition's batches, and their order
 //! delivery.rs  what became of a record       sending.rs   batches out, answers in
 //! driver.rs    deadlines, retries
 //! ```

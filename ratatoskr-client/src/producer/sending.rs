@@ -45,7 +45,7 @@ enum Open {
 
 /// Batches that were queued for the connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-enum Queued {
+pub(super) enum Queued {
     #[default]
     None,
     /// They may leave together with others.
@@ -233,39 +233,36 @@ impl Inner {
     }
 
     fn carry_out(&self, then: Then) {
-        if let Transport::Remote(remote) = &self.client.transport {
-            match then.queued {
-                Queued::None => {}
-                Queued::Leaves => remote.leave(),
-                Queued::LeavesNow => remote.flush(),
-            }
-        }
+        self.let_leave(then.queued);
         if then.wake {
             self.wake.notify_one();
         }
     }
 
-    /// Lets the batches that are queued leave, together with those of other producers; the driver calls
-    /// it.
-    pub(super) fn leave(&self) {
+    /// Lets the batches that were queued leave.
+    pub(super) fn let_leave(&self, queued: Queued) {
         if let Transport::Remote(remote) = &self.client.transport {
-            remote.leave();
+            match queued {
+                Queued::None => {}
+                Queued::Leaves => remote.leave(),
+                Queued::LeavesNow => remote.flush(),
+            }
         }
     }
 
     /// Sends the open batches of the partitions that were found due; the driver calls it.
-    pub(super) fn send_due(self: &Arc<Self>, state: &mut State) -> bool {
-        let mut queued = false;
+    pub(super) fn send_due(self: &Arc<Self>, state: &mut State) -> Queued {
+        let mut queued = Queued::None;
         for partition in std::mem::take(&mut state.due) {
-            queued |= self.pump(state, partition, Open::IfDue).queued != Queued::None;
+            queued = queued.max(self.pump(state, partition, Open::IfDue).queued);
         }
         queued
     }
 
     /// Sends what is due of every partition by now; the driver calls it.
-    pub(super) fn send_all_due(self: &Arc<Self>, state: &mut State, now: Instant) -> bool {
+    pub(super) fn send_all_due(self: &Arc<Self>, state: &mut State, now: Instant) -> Queued {
         let partitions: Vec<_> = state.lanes.keys().copied().collect();
-        let mut queued = false;
+        let mut queued = Queued::None;
         for partition in partitions {
             if let Some(lane) = state.lanes.get_mut(&partition) {
                 let freed = lane.expire(now);
@@ -273,7 +270,7 @@ impl Inner {
                     self.room.add_permits(freed);
                 }
             }
-            queued |= self.pump(state, partition, Open::IfDue).queued != Queued::None;
+            queued = queued.max(self.pump(state, partition, Open::IfDue).queued);
         }
         queued
     }

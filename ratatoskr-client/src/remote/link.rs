@@ -4,8 +4,8 @@
 //! called. One that comes alone, or is large, is written by whoever makes it, with all there is; behind
 //! others that wait for their answer it is left to the connection's task, so that requests of one task
 //! leave together. That task also writes what the socket did not take, and reads, and writes once for
-//! all that the answers of one read have set going. Correlations are
-//! given in the order of the bytes, so a goodbye tells which requests were surely not carried out.
+//! all that the answers of one read have set going. Correlations are given in the order of the bytes,
+//! so a goodbye tells which requests were surely not carried out.
 
 use std::{
     collections::HashMap,

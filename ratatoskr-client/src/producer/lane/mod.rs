@@ -13,6 +13,7 @@
 //!   even at a broker that has forgotten this producer and would take any sequence.
 
 mod recovery;
+mod round;
 #[cfg(test)]
 mod tests;
 
@@ -30,6 +31,7 @@ use ratatoskr_core::{
 };
 use tokio::time::{Duration, Instant};
 
+use self::round::Round;
 use super::{
     delivery::{BatchOutcome, Delivery, Settled},
     options::{Acks, ProducerOptions},
@@ -38,9 +40,6 @@ use crate::Error;
 
 /// Batches of a partition under way at once: as many as a broker remembers of a producer.
 const UNDER_WAY_MAX: usize = ratatoskr_core::limits::PRODUCER_BATCHES_REMEMBERED;
-
-/// Where fewer records are held at once, half of them are not worth a write of their own.
-const ROUND_MIN: u32 = 64;
 
 /// A batch that is being filled.
 #[derive(Debug)]
@@ -101,8 +100,7 @@ pub(super) struct Lane {
     retry_at: Option<Instant>,
     /// Bytes of the last batch: the next one probably needs as many.
     records_bytes: usize,
-    /// The most records that were under way and gathered at once of late.
-    round: u32,
+    round: Round,
 }
 
 /// What a lane may do.
@@ -144,7 +142,7 @@ impl Lane {
             attempts: 0,
             retry_at: None,
             records_bytes: 0,
-            round: 0,
+            round: Round::default(),
         }
     }
 
@@ -167,23 +165,17 @@ impl Lane {
         self.under_way.is_empty() && self.queue.is_empty()
     }
 
-    /// Whether so much is gathered, and can be sent, that the broker is better put to work on it while
-    /// the rest is gathered. Where an application keeps a number of records on their way, the two would
-    /// otherwise take turns: one batch of them all goes out, and nothing is done until it is answered.
+    /// Whether half of what is held at once is gathered, and can be sent.
     pub(super) fn has_half_a_round(&self) -> bool {
         let gathered = self.open.as_ref().map(|open| open.builder.record_count());
-        self.round >= ROUND_MIN
-            && gathered.is_some_and(|count| count >= self.round / 2)
-            && self.could_send()
+        gathered.is_some_and(|records| self.round.is_half(records)) && self.could_send()
     }
 
     fn note_round(&mut self) {
         // What is queued is left out: then more is held than can be under way, and batches fill anyway.
         let sent = self.under_way.iter().map(|sent| sent.sealed.record_count());
         let open = self.open.iter().map(|open| open.builder.record_count());
-        let held = sent.chain(open).sum();
-        // It shrinks slowly, since an answer may come in the middle of a round.
-        self.round = (self.round - self.round / 8).max(held);
+        self.round.note(sent.chain(open).sum());
     }
 
     /// Whether anything is gathered that is not sealed.

@@ -13,7 +13,7 @@ use ratatoskr_core::{
     storage::{IoKind, StorageError},
 };
 
-use super::*;
+use super::{round::ROUND_MIN, *};
 
 const COST: usize = 10;
 const TIMEOUT: Duration = Duration::from_mins(1);
